@@ -1,0 +1,44 @@
+"""Recommenders that use attributes and say why, as scikit-learn estimators.
+
+Names at this level load on first use, so ``import skattrec`` costs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from skattrec._version import __version__
+
+_HOME = {
+    "ACAM": "skattrec.models.acam",
+    "AttributeTable": "skattrec.data",
+    "BaseRecommender": "skattrec.base",
+    "Explanation": "skattrec.explanation",
+    "Popularity": "skattrec.baselines",
+    "TransitionKNN": "skattrec.baselines",
+}
+_FLOORS = (
+    "baselines",
+    "data",
+    "datasets",
+    "inspection",
+    "metrics",
+    "model_selection",
+    "models",
+    "nn",
+    "testing",
+    "training",
+)
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _FLOORS:
+        return import_module(f"skattrec.{name}")
+    raise AttributeError(f"module 'skattrec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_FLOORS])

@@ -1,0 +1,608 @@
+"""The contract of every recommender, written once.
+
+A subclass says how it trains (``_fit``), how it scores (``_score_items``) and what it looked
+at (``_explain``), all in codes; everything that concerns ids, histories, unknown users and
+items, exclusions and blocks happens here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skattrec.data.attributes import AttributeTable
+from skattrec.data.interactions import (
+    Codes,
+    Interactions,
+    ItemLists,
+    Vocabulary,
+    as_frame,
+    read_columns,
+    read_ids,
+    read_target,
+)
+from skattrec.explanation import Explanation
+from skattrec.topk import row_blocks, top_k
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The users who are asked for, one row each.
+
+    Attributes
+    ----------
+    users : ndarray of shape (n_queries,)
+        User codes; -1 for a user that fit never saw.
+    histories : ItemLists
+        What each user liked, oldest first, in item codes.
+    """
+
+    users: Codes
+    histories: ItemLists
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: NDArray[Any] | slice) -> Queries:
+        """Return the queries of these rows."""
+        positions = np.arange(len(self))[rows]
+        return Queries(self.users[rows], self.histories.take(positions))
+
+
+class BaseRecommender(BaseEstimator, ABC):
+    """Base class of all recommenders.
+
+    Item codes 0 to ``n_items - 1`` stand for ``item_ids_``. Codes from ``n_items`` on stand
+    for items that only ``item_attributes`` knows, in a model that can represent an item by
+    its attributes; the last code of all for any other item.
+
+    A subclass has the constructor parameters ``unknown_user``, ``unknown_item`` ("average" or
+    "error") and ``positive_threshold``, and implements
+
+    - ``_fit(interactions)``,
+    - ``_score_items(queries, items)``: scores (n_queries, n_items) that order the items,
+    - ``_explain(queries, items)``, if it can explain itself,
+    - ``_score_pairs(queries, items)``, if pairs have a faster way than whole rows,
+    - ``_link(scores)``, if ``predict`` returns an increasing function of those scores.
+    """
+
+    # whether an item without interactions can be scored from its attributes
+    _represents_items_by_attributes: ClassVar[bool] = False
+
+    # --- fit -------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: ArrayLike | None = None) -> BaseRecommender:
+        """Learn from a log of interactions.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_interactions, at least 2)
+            Columns ``user``, ``item`` and, if present, ``timestamp``, found by name in a frame
+            that has them, by position otherwise; other columns are ignored. Without
+            timestamps the row order is the time order.
+        y : array-like of shape (n_interactions,), default=None
+            Ratings or labels; rows with ``y > positive_threshold`` are positives, the others
+            were observed but not liked. None makes every row a positive.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            Missing ids, timestamps without an order, y that is not finite, no positive row.
+        """
+        self._check_policies()
+        interactions = self._read_fit(X, y)
+        self.user_ids_ = interactions.users.ids
+        self.item_ids_ = interactions.items.ids
+        self._users = interactions.users
+        self._items = interactions.items
+        self._seen = interactions.item_lists()
+        self._liked = interactions.item_lists(interactions.positive)
+        self._attributes = self._read_attributes("item_attributes")
+        self._cold = Vocabulary(self._cold_ids())
+        self._fit(interactions)
+        return self
+
+    def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
+        if hasattr(X, "columns") or hasattr(X, "column_names"):
+            validate_data(self, X, skip_check_array=True)
+        else:
+            X = validate_data(
+                self, _listed(X), dtype=None, ensure_min_features=2, ensure_all_finite=False
+            )
+        columns = read_columns(X)
+        target = None if y is None else read_target(y, len(columns.users))
+        interactions = Interactions(
+            columns, target, positive_threshold=getattr(self, "positive_threshold", 0.0)
+        )
+        if not interactions.positive.any():
+            raise ValueError(
+                f"y has no positive in {len(interactions)} sample(s): none is above "
+                f"positive_threshold={self.positive_threshold}; lower it, or leave y out"
+            )
+        return interactions
+
+    def _read_attributes(self, name: str) -> AttributeTable | None:
+        data = getattr(self, name, None)
+        return None if data is None else AttributeTable.read(data, name)
+
+    def _cold_ids(self) -> NDArray[Any]:
+        """Return the ids that only the attribute table knows."""
+        if self._attributes is None or not self._represents_items_by_attributes:
+            return self.item_ids_[:0]
+        ids = self._attributes.ids
+        return ids[self._items.encode(ids) < 0]
+
+    def _check_policies(self) -> None:
+        for name in ("unknown_user", "unknown_item"):
+            value = getattr(self, name)
+            if value not in ("average", "error"):
+                raise ValueError(f"{name}={value!r}; choose 'average' or 'error'")
+
+    @property
+    def _n_codes(self) -> int:
+        """Number of item codes: trained, known by attributes, and one for any other."""
+        return len(self._items) + len(self._cold) + 1
+
+    @abstractmethod
+    def _fit(self, interactions: Interactions) -> None:
+        """Learn; set what scoring needs."""
+
+    @abstractmethod
+    def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        """Return scores of shape (n_queries, n_items)."""
+
+    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        """Return the scores of each query with the item of the same row."""
+        scores = np.empty(len(items), dtype=np.float64)
+        for row, item in enumerate(items):
+            scores[row] = self._score_items(queries.take(slice(row, row + 1)), item[None])[0, 0]
+        return scores
+
+    def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Turn scores that order items into what `predict` promises."""
+        return scores
+
+    # --- from ids to codes -------------------------------------------------------------
+
+    def _read_users(self, X: Any) -> NDArray[Any]:
+        """Return user ids from ids, or from rows whose user column they are."""
+        table = getattr(X, "ndim", None) == 2 or hasattr(X, "column_names")
+        if not table and not hasattr(X, "dtype") and len(X) and not np.isscalar(X[0]):
+            table = True
+        if not table:
+            return read_ids(np.asarray(X) if not hasattr(X, "dtype") else X, name="X", role="user")
+        frame = as_frame(X)
+        column = frame["user"] if "user" in frame.columns else frame.iloc[:, 0]
+        return read_ids(column, name="X", role="user")
+
+    def _read_pairs(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return users and items of rows; columns are found as in fit."""
+        named = hasattr(X, "columns") or hasattr(X, "column_names")
+        if named:
+            labels = list(X.columns if hasattr(X, "columns") else X.column_names)
+            if "user" not in labels or "item" not in labels:
+                validate_data(self, X, reset=False, skip_check_array=True)
+        else:
+            X = _listed(X)
+            if getattr(X, "ndim", 2) == 2 and X.shape[1] < 2:
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input (at least user and item)"
+                )
+        columns = read_columns(X)
+        return columns.users, columns.items
+
+    def _encode_users(self, ids: NDArray[Any]) -> Codes:
+        codes = self._users.encode(ids)
+        _check_same_kind(ids, self.user_ids_, codes, "user")
+        return codes
+
+    def _encode_items(self, ids: NDArray[Any]) -> Codes:
+        """Return item codes, by the policy where an item is unknown."""
+        codes = self._known_items(ids)
+        unknown = codes < 0
+        if unknown.any() and self.unknown_item == "error":
+            row = int(np.flatnonzero(unknown)[0])
+            raise ValueError(
+                f"item {ids[row]!r} (row {row}; {int(unknown.sum())} such row(s)) was not seen in "
+                "fit; leave it out, give it attributes if the model uses them, or set "
+                "unknown_item='average'"
+            )
+        return np.where(unknown, self._n_codes - 1, codes)
+
+    def _known_items(self, ids: NDArray[Any]) -> Codes:
+        codes = self._items.encode(ids)
+        _check_same_kind(ids, self.item_ids_, codes, "item")
+        if len(self._cold):
+            cold = self._cold.encode(ids)
+            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._items), codes)
+        return codes
+
+    def _queries(self, ids: NDArray[Any], histories: Any = None) -> Queries:
+        """Return the users with what they liked: in fit, or in fresh histories."""
+        codes = self._encode_users(ids)
+        lists = self._liked.take(codes)
+        served = codes >= 0
+        if histories is not None:
+            fresh, given = self._read_histories(ids, histories)
+            both = ItemLists(
+                np.concatenate([lists.indptr, lists.indptr[-1] + fresh.indptr[1:]]),
+                np.concatenate([lists.items, fresh.items]),
+            )
+            rows = np.arange(len(ids))
+            lists = both.take(np.where(given, rows + len(ids), rows))
+            served |= given
+        if self.unknown_user == "error" and not served.all():
+            row = int(np.flatnonzero(~served)[0])
+            raise ValueError(
+                f"user {ids[row]!r} (row {row}; {int((~served).sum())} such row(s)) was not seen in "
+                "fit; give a history in histories=, or set unknown_user='average'"
+            )
+        return Queries(codes, lists)
+
+    def _read_histories(
+        self, ids: NDArray[Any], histories: Any
+    ) -> tuple[ItemLists, NDArray[np.bool_]]:
+        """Return fresh histories of these users, and which users have one."""
+        columns = read_columns(histories, name="histories")
+        users, row_users = Vocabulary.from_values(columns.users)
+        rows = users.encode(ids)
+        times = np.zeros(len(row_users)) if columns.timestamps is None else columns.timestamps
+        order = np.lexsort((times, row_users))
+        items = self._encode_items(columns.items)
+        # an item that comes twice counts once, at its last place, as in fit
+        keys = pd.Series(row_users[order] * self._n_codes + items[order])
+        known = (items[order] < self._n_codes - 1) | (len(self._items) == 0)
+        order = order[~(keys.duplicated(keep="last").to_numpy() & known)]
+        lists = ItemLists.from_codes(row_users[order], items[order], len(users))
+        return lists.take(rows), rows >= 0
+
+    # --- predict, recommend ------------------------------------------------------------
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Estimate the score of each pair.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_pairs, at least 2)
+            Users and items, as in `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_pairs,)
+            On the scale that the class documents: a rating, a probability or a preference.
+
+        Raises
+        ------
+        ValueError
+            An unknown user or item under the policy "error".
+        """
+        check_is_fitted(self)
+        users, items = self._read_pairs(X)
+        return self._link(self._score_pairs(self._queries(users), self._encode_items(items)))
+
+    def score_items(self, X: Any, *, histories: Any = None) -> NDArray[Any]:
+        """Score the whole catalogue for each user.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_users,), or rows whose first column they are
+            User ids.
+        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
+            See `recommend`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_users, n_items)
+            In the order of ``item_ids_``, nothing excluded; they order items as `predict` does,
+            on the scale the model ranks by (log-odds where `predict` gives probabilities).
+        """
+        check_is_fitted(self)
+        queries = self._queries(self._read_users(X), histories)
+        return self._score_items(queries, np.arange(len(self._items)))
+
+    def seen_items(self, X: Any) -> sparse.csr_array:
+        """Return what each user met in fit, liked or not.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_users,), or rows whose first column they are
+            User ids; a user that fit never saw has an empty row.
+
+        Returns
+        -------
+        seen : scipy.sparse.csr_array of bool of shape (n_users, n_items)
+            Columns in the order of ``item_ids_``.
+        """
+        check_is_fitted(self)
+        lists = self._seen.take(self._encode_users(self._read_users(X)))
+        return sparse.csr_array(
+            (np.ones(len(lists.items), dtype=bool), lists.items, lists.indptr),
+            shape=(len(lists), len(self._items)),
+        )
+
+    def recommend(
+        self,
+        X: Any,
+        *,
+        n_recommendations: int = 10,
+        candidates: ArrayLike | None = None,
+        exclude_seen: bool = True,
+        exclude_interactions: Any = None,
+        histories: Any = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Recommend items to users.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_users,), or rows whose first column they are
+            User ids.
+        n_recommendations : int, default=10
+            Items per user.
+        candidates : array-like of item ids, default=None
+            What may be recommended; None stands for all items of `fit`. Items that only
+            ``item_attributes`` knows may be named where the model can score them.
+        exclude_seen : bool, default=True
+            Whether to leave out what the user met in `fit` or has in `histories`.
+        exclude_interactions : frame or array-like of (user, item) rows, default=None
+            Further pairs not to recommend, such as purchases since `fit`; unknown ids in it are
+            ignored.
+        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
+            What users liked lately. It takes the place of the history from `fit` for the users
+            it names, and serves users that `fit` never saw. Rows of other users are not used.
+
+        Returns
+        -------
+        items : ndarray of shape (n_users, n_recommendations)
+            Item ids, best first.
+        scores : ndarray of shape (n_users, n_recommendations)
+            What `predict` returns for these pairs.
+
+        Raises
+        ------
+        ValueError
+            Fewer items are left for a user than asked for; a candidate that does not exist;
+            an unknown user under the policy "error".
+        """
+        check_is_fitted(self)
+        ids = self._read_users(X)
+        queries = self._queries(ids, histories)
+        pool, pool_ids = self._read_candidates(candidates)
+        excluded = self._excluded(ids, queries, exclude_seen, exclude_interactions, histories)
+        _check_count(n_recommendations, "n_recommendations")
+        columns = np.empty((len(ids), n_recommendations), dtype=np.int64)
+        values = []
+        place = np.full(self._n_codes, -1)
+        place[pool] = np.arange(len(pool))
+        for block in row_blocks(len(ids), 16 * len(pool)):
+            scores = self._score_items(queries.take(block), pool)
+            scores = _masked(scores, excluded.take(np.arange(len(ids))[block]), place)
+            self._check_enough(scores, ids[block], n_recommendations, "item")
+            columns[block], best = top_k(scores, n_recommendations)
+            values.append(best)
+        scores = np.concatenate(values) if values else np.empty(columns.shape)
+        return pool_ids[columns], self._link(scores)
+
+    def _read_candidates(self, candidates: ArrayLike | None) -> tuple[Codes, NDArray[Any]]:
+        """Return distinct candidate codes and their ids."""
+        if candidates is None:
+            return np.arange(len(self._items)), self.item_ids_
+        ids = read_ids(pd.Series(candidates), name="candidates", role="item")
+        codes = self._known_items(ids)
+        if (codes < 0).any():
+            bad = ids[codes < 0]
+            raise ValueError(
+                f"candidates name {len(bad)} item(s) that do not exist, such as {bad[0]!r}: neither "
+                "seen in fit nor scorable by attributes"
+            )
+        _, first = np.unique(codes, return_index=True)
+        return codes[first], ids[first]
+
+    def _excluded(
+        self,
+        ids: NDArray[Any],
+        queries: Queries,
+        exclude_seen: bool,
+        exclude_interactions: Any,
+        histories: Any,
+    ) -> ItemLists:
+        """Return the item codes that each user must not get."""
+        rows, items = [], []
+        if exclude_seen:
+            parts = [self._seen.take(queries.users)]
+            if histories is not None:
+                parts.append(queries.histories)
+            rows += [part.owners for part in parts]
+            items += [part.items for part in parts]
+        if exclude_interactions is not None and len(exclude_interactions):
+            columns = read_columns(exclude_interactions, name="exclude_interactions")
+            users, row_users = Vocabulary.from_values(columns.users)
+            codes = self._known_items(columns.items)
+            known = codes >= 0
+            lists = ItemLists.from_codes(row_users[known], codes[known], len(users))
+            lists = lists.take(users.encode(ids))
+            rows.append(lists.owners)
+            items.append(lists.items)
+        if not rows:
+            return ItemLists.empty(len(ids))
+        return ItemLists.from_codes(np.concatenate(rows), np.concatenate(items), len(ids))
+
+    def _check_enough(self, scores: NDArray[Any], ids: NDArray[Any], n: int, what: str) -> None:
+        left = np.count_nonzero(scores != -np.inf, axis=1)
+        if (left < n).any():
+            row = int(np.argmin(left))
+            raise ValueError(
+                f"n_recommendations={n}, but only {left[row]} {what}(s) are left for "
+                f"{ids[row]!r}; ask for fewer, or exclude less"
+            )
+
+    def recommend_users(
+        self, items: ArrayLike, *, n_recommendations: int = 10, exclude_seen: bool = True
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Find the users that an item should be shown to.
+
+        Parameters
+        ----------
+        items : array-like of shape (n_items,)
+            Item ids; items that only ``item_attributes`` knows where the model can score them.
+        n_recommendations : int, default=10
+            Users per item.
+        exclude_seen : bool, default=True
+            Whether to leave out users who met the item in `fit`.
+
+        Returns
+        -------
+        users : ndarray of shape (n_items, n_recommendations)
+            User ids, best first.
+        scores : ndarray of shape (n_items, n_recommendations)
+            What `predict` returns for these pairs.
+
+        Raises
+        ------
+        ValueError
+            Fewer users are left for an item than asked for; an unknown item under the policy
+            "error".
+        """
+        check_is_fitted(self)
+        ids = read_ids(pd.Series(items), name="items", role="item")
+        codes = self._encode_items(ids)
+        _check_count(n_recommendations, "n_recommendations")
+        distinct, position = np.unique(codes, return_inverse=True)
+        everyone = self._queries(self.user_ids_)
+        scores = np.empty((len(self._users), len(distinct)))
+        for block in row_blocks(len(self._users), 16 * len(distinct)):
+            scores[block] = self._score_items(everyone.take(block), distinct)
+        if exclude_seen:
+            place = np.full(self._n_codes, -1)
+            place[distinct] = np.arange(len(distinct))
+            scores = _masked(scores, self._seen, place)
+        by_item = scores.T[position]
+        self._check_enough(by_item, ids, n_recommendations, "user")
+        columns, best = top_k(by_item, n_recommendations)
+        return self.user_ids_[columns], self._link(best)
+
+    # --- judge, explain ----------------------------------------------------------------
+
+    def score(self, X: Any, y: ArrayLike | None = None) -> float:
+        """Return nDCG@10 of held-out positives against the full catalogue.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_interactions, at least 2)
+            Held-out rows, as in `fit`.
+        y : array-like of shape (n_interactions,), default=None
+            Rows with ``y > positive_threshold`` are the positives; None: all rows are.
+
+        Returns
+        -------
+        ndcg : float
+            Mean over users, items seen in `fit` masked, ties at their expected value.
+        """
+        from skattrec.metrics import make_ranking_scorer
+
+        check_is_fitted(self)
+        self._read_pairs(X)  # the scorer reads X again; here it is held against fit's
+        return make_ranking_scorer("ndcg@10")(self, X, y)
+
+    def explain(self, X: Any, *, histories: Any = None) -> Explanation:
+        """Say why each pair has its score.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_pairs, at least 2)
+            Users and items, as in `fit`.
+        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
+            See `recommend`.
+
+        Returns
+        -------
+        explanation : Explanation
+            ``print`` it for the sentences.
+
+        Raises
+        ------
+        NotImplementedError
+            The model has nothing to say about its scores.
+        """
+        check_is_fitted(self)
+        users, items = self._read_pairs(X)
+        return self._explain(
+            self._queries(users, histories), self._encode_items(items), users, items
+        )
+
+    def _explain(
+        self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
+    ) -> Explanation:
+        raise NotImplementedError(f"{type(self).__name__} does not explain its scores")
+
+    def _item_names(self, codes: Codes) -> NDArray[Any]:
+        """Return the ids of item codes, None for the code of any other item."""
+        n = len(self._items)
+        names = np.full(len(codes), None, dtype=object)
+        warm, cold = codes < n, (codes >= n) & (codes < n + len(self._cold))
+        names[warm] = self.item_ids_[codes[warm]]
+        names[cold] = self._cold.ids[codes[cold] - n]
+        return names
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "recommender"
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.target_tags.required = False
+        return tags
+
+
+def _listed(X: Any) -> Any:
+    """Turn a list of mixed rows into an object array: numpy would make strings of it."""
+    if hasattr(X, "dtype") or sparse.issparse(X) or not hasattr(X, "__iter__"):
+        return X
+    return as_frame(X).to_numpy(dtype=object)
+
+
+def _masked(scores: NDArray[Any], excluded: ItemLists, place: Codes) -> NDArray[Any]:
+    """Return scores with -inf at each row's excluded items; `place` maps codes to columns."""
+    rows, columns = excluded.owners, place[excluded.items]
+    inside = columns >= 0
+    scores = np.array(scores)
+    scores[rows[inside], columns[inside]] = -np.inf
+    return scores
+
+
+def _check_count(value: Any, name: str) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
+
+
+def _check_same_kind(ids: NDArray[Any], fitted: NDArray[Any], codes: Codes, role: str) -> None:
+    """Raise where ids are all unknown because they are strings and fit's numbers, or reverse."""
+    if not len(ids) or (codes >= 0).any():
+        return
+    kinds = [_is_text(values) for values in (ids, fitted)]
+    if None not in kinds and kinds[0] != kinds[1]:
+        names = {True: "strings", False: "numbers"}
+        raise ValueError(
+            f"{role} ids are {names[bool(kinds[0])]} such as {ids[0]!r}, but fit saw "
+            f"{names[bool(kinds[1])]} such as {fitted[0]!r}; convert one of them"
+        )
+
+
+def _is_text(values: NDArray[Any]) -> bool | None:
+    """Whether all values are strings (True), none is (False), or some are (None)."""
+    if values.dtype.kind != "O":
+        return values.dtype.kind in "SU"
+    texts = [isinstance(v, str) for v in values]
+    return True if all(texts) else None if any(texts) else False

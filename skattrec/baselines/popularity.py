@@ -1,0 +1,64 @@
+"""What everybody likes: the row that no table of recommenders may lack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skattrec.base import BaseRecommender, Queries
+from skattrec.data.interactions import Codes, Interactions
+
+
+class Popularity(BaseRecommender):
+    """Recommend the items that most users liked.
+
+    Parameters
+    ----------
+    positive_threshold : float, default=0.0
+        Rows with ``y > positive_threshold`` count as liked.
+    unknown_user, unknown_item : {"average", "error"}, default="average"
+        An unknown user is served like any other; an unknown item gets the mean score. "error"
+        raises a ValueError that names the id.
+
+    Attributes
+    ----------
+    user_ids_ : ndarray of shape (n_users,)
+        Users seen in fit.
+    item_ids_ : ndarray of shape (n_items,)
+        Items seen in fit.
+    popularity_ : ndarray of shape (n_items,)
+        Share of users who liked each item: what `predict` returns.
+
+    Examples
+    --------
+    >>> from skattrec import Popularity
+    >>> log = [["ann", "jaws"], ["ann", "alien"], ["bob", "alien"], ["cid", "heat"]]
+    >>> items, scores = Popularity().fit(log).recommend(["cid"], n_recommendations=2)
+    >>> print(items, scores.round(2))
+    [['alien' 'jaws']] [[0.67 0.33]]
+    """
+
+    def __init__(
+        self,
+        *,
+        positive_threshold: float = 0.0,
+        unknown_user: str = "average",
+        unknown_item: str = "average",
+    ):
+        self.positive_threshold = positive_threshold
+        self.unknown_user = unknown_user
+        self.unknown_item = unknown_item
+
+    def _fit(self, interactions: Interactions) -> None:
+        liked = interactions.item_codes[interactions.positive]
+        counts = np.bincount(liked, minlength=interactions.n_items)
+        self.popularity_ = counts / interactions.n_users
+        self._scores = np.append(self.popularity_, self.popularity_.mean())
+
+    def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        return np.broadcast_to(self._scores[items], (len(queries), len(items)))
+
+    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        return self._scores[items]

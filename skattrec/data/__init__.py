@@ -1,0 +1,24 @@
+"""What comes in: interactions, attributes, negatives."""
+
+from skattrec.data.attributes import AttributeTable, EncodedAttributes
+from skattrec.data.interactions import (
+    Columns,
+    Interactions,
+    ItemLists,
+    Vocabulary,
+    read_columns,
+    read_target,
+)
+from skattrec.data.negatives import NegativeSampler
+
+__all__ = [
+    "AttributeTable",
+    "Columns",
+    "EncodedAttributes",
+    "Interactions",
+    "ItemLists",
+    "NegativeSampler",
+    "Vocabulary",
+    "read_columns",
+    "read_target",
+]

@@ -1,0 +1,443 @@
+"""From rows of (user, item, timestamp) to codes in time order.
+
+A recommender meets its data here: whatever frame or array the user holds becomes three
+columns (`read_columns`), ids become codes (`Vocabulary`), and rows become per-user
+sequences (`Interactions`), from which histories are cut without a Python loop.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+Codes = NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """The columns of X that count, each of shape (n_rows,)."""
+
+    users: NDArray[Any]
+    items: NDArray[Any]
+    timestamps: NDArray[Any] | None
+
+
+def read_columns(X: Any, *, name: str = "X") -> Columns:
+    """Find users, items and timestamps in a frame or an array.
+
+    Parameters
+    ----------
+    X : frame or array-like of shape (n_rows, at least 2)
+        A pandas, polars or pyarrow frame is read by the column names ``user``, ``item`` and,
+        if present, ``timestamp``; other columns are ignored. A frame with neither ``user`` nor
+        ``item``, and any array, is read by position: user, item, timestamp, the rest ignored.
+    name : str, default="X"
+        What error messages call the argument.
+
+    Returns
+    -------
+    columns : Columns
+        Ids in the dtype they came in; timestamps as numbers that sort in time order, or None.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two columns, no rows, missing ids, timestamps without an order.
+    """
+    frame = as_frame(X, name=name)
+    if frame.shape[0] == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is "
+            f"required: {name} has no rows."
+        )
+    labels = list(frame.columns)
+    named = [label for label in ("user", "item") if label in labels]
+    if len(named) == 1:
+        missing = "item" if named == ["user"] else "user"
+        raise ValueError(f"{name} has a column {named[0]!r} but none named {missing!r}")
+    twice = [label for label in ("user", "item", "timestamp") if labels.count(label) > 1]
+    if named and twice:
+        raise ValueError(
+            f"{name} has {labels.count(twice[0])} columns named {twice[0]!r}; keep one"
+        )
+    if named:
+        positions = [labels.index("user"), labels.index("item")]
+        if "timestamp" in labels:
+            positions.append(labels.index("timestamp"))
+    else:
+        if len(labels) < 2:
+            raise ValueError(
+                f"Found array with {len(labels)} feature(s) (shape={frame.shape}) while a "
+                f"minimum of 2 is required: {name} needs a user and an item column."
+            )
+        positions = list(range(min(3, len(labels))))
+    users = read_ids(frame.iloc[:, positions[0]], name=name, role="user")
+    items = read_ids(frame.iloc[:, positions[1]], name=name, role="item")
+    timestamps = None
+    if len(positions) == 3:
+        timestamps = _read_timestamps(frame.iloc[:, positions[2]], name)
+    return Columns(users, items, timestamps)
+
+
+def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
+    """Return any supported table as a pandas frame whose columns have their own dtypes."""
+    if isinstance(X, pd.DataFrame):
+        return X
+    native = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(native, nw.DataFrame):
+        return pd.DataFrame({label: native[label].to_numpy() for label in native.columns})
+    if X is None or isinstance(X, (str, bytes, dict)) or hasattr(X, "collect"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}; give a pandas, polars or pyarrow frame (collected), or "
+            "an array of rows"
+        )
+    if not hasattr(X, "dtype") and not sparse.issparse(X):
+        # numpy would turn the mixed rows of a list into strings
+        rows = list(X) if hasattr(X, "__iter__") and not isinstance(X, (str, bytes)) else X
+        X = np.array(rows, dtype=object)
+    array = check_array(
+        X,
+        dtype=None,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name=name,
+    )
+    frame = pd.DataFrame(array)
+    return frame.infer_objects() if array.dtype == object else frame
+
+
+def read_ids(column: Any, *, name: str, role: str) -> NDArray[Any]:
+    """Return a column of ids as an array of shape (n_rows,), or say which row has none."""
+    ids = _to_numpy(column)
+    missing = np.asarray(pd.isna(ids))
+    if ids.dtype.kind == "f":
+        missing |= np.isinf(ids)
+    elif ids.dtype == object:
+        missing |= np.array([isinstance(i, float) and np.isinf(i) for i in ids], dtype=bool)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise ValueError(
+            f"Input {name} contains NaN, missing or infinite {role} ids in {int(missing.sum())} "
+            f"row(s), the first in row {row}; drop these rows or give them an id"
+        )
+    return ids
+
+
+def _to_numpy(column: Any) -> NDArray[Any]:
+    if isinstance(column, np.ndarray):
+        return column
+    series = pd.Series(column)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object if series.hasnans else series.cat.categories.dtype)
+    if pd.api.types.is_extension_array_dtype(series.dtype) and not series.hasnans:
+        series = pd.Series(series.to_numpy())
+    if series.dtype == object:
+        series = series.infer_objects()
+    values = series.to_numpy()
+    # pandas' string dtypes come out as plain Python strings
+    return values.astype(object) if values.dtype.kind not in "biufUSMmO" else values
+
+
+def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
+    """Return numbers in time order: plain numbers as they are, dates as microseconds."""
+    times = column
+    missing = times.isna().to_numpy()
+    if missing.any():
+        _refuse_timestamps(missing, name)
+    if pd.api.types.is_complex_dtype(times.dtype):
+        raise ValueError(f"Complex data not supported: {name} has complex timestamps")
+    if not (
+        pd.api.types.is_numeric_dtype(times.dtype)
+        or pd.api.types.is_datetime64_any_dtype(times.dtype)
+    ):
+        numbers = pd.to_numeric(times, errors="coerce")
+        if numbers.notna().all():
+            times = numbers
+        else:
+            parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
+            bad = parsed.isna().to_numpy()
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise ValueError(
+                    f"{name} has timestamps that cannot be ordered, the first in row {row}: "
+                    f"{times.iloc[row]!r}; use numbers or dates (pd.to_datetime), or leave the "
+                    "column out and let the row order be the time order"
+                )
+            times = parsed
+    if pd.api.types.is_datetime64_any_dtype(times.dtype):
+        # microseconds hold any date; nanoseconds end in 2262
+        return times.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
+    values = _to_numpy(times)
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        _refuse_timestamps(np.isinf(values), name)
+    return values
+
+
+def _refuse_timestamps(bad: NDArray[np.bool_], name: str) -> None:
+    raise ValueError(
+        f"Input {name} contains NaN, missing or infinite timestamps in {int(bad.sum())} row(s), "
+        f"the first in row {int(np.flatnonzero(bad)[0])}; timestamps must be orderable"
+    )
+
+
+def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
+    """Return y as finite floats of shape (n_rows,), or say which row is not."""
+    values = column_or_1d(y, warn=True)
+    if values.dtype.kind == "c":
+        raise ValueError("Complex data not supported: y holds complex numbers")
+    try:
+        target = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y must hold numbers: ratings, or labels such as 0 and 1 ({error})"
+        ) from (error)
+    bad = ~np.isfinite(target)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"Input y contains NaN or infinity in {int(bad.sum())} row(s), the first in row "
+            f"{row}: {target[row]}"
+        )
+    if n_rows is not None:
+        check_consistent_length(target, np.empty(n_rows))
+    return target
+
+
+class Vocabulary:
+    """Ids and their codes 0, 1, ...: sorted where the ids can be sorted.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_ids,)
+        Distinct ids; code i stands for ``ids[i]``.
+    """
+
+    def __init__(self, ids: NDArray[Any]):
+        self.ids = ids
+        self._index = pd.Index(_hashable(ids))
+
+    @classmethod
+    def from_values(cls, values: NDArray[Any]) -> tuple[Vocabulary, Codes]:
+        """Return the vocabulary of a column and the column's codes."""
+        codes, uniques = pd.factorize(_hashable(values))
+        first = np.empty(len(uniques), dtype=np.int64)
+        first[codes[::-1]] = np.arange(len(codes))[::-1]
+        ids = values[first]  # the dtype the ids came in
+        try:
+            order = np.argsort(ids, kind="stable")
+        except TypeError:  # numbers among strings: numbers first, then by type name
+            keys = [(type(i).__name__ if isinstance(i, str) else "", i) for i in ids]
+            order = np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        return cls(ids[order]), rank[codes].astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def encode(self, values: ArrayLike) -> Codes:
+        """Return the code of each id, -1 where it is not in the vocabulary."""
+        return self._index.get_indexer(pd.Index(_hashable(_to_numpy(values)))).astype(np.int64)
+
+
+def _hashable(ids: NDArray[Any]) -> NDArray[Any]:
+    """Return ids in a dtype that pandas can index, or say that an id is a container."""
+    if ids.dtype == np.float16:
+        return ids.astype(np.float64)
+    if ids.dtype == object:
+        for row, value in enumerate(ids):
+            if isinstance(value, (list, dict, set, np.ndarray)):
+                raise TypeError(f"ids must be strings or numbers; row {row} holds {value!r}")
+    return ids
+
+
+class ItemLists:
+    """One list of item codes a user, oldest first, in CSR form.
+
+    Parameters
+    ----------
+    indptr : ndarray of shape (n_users + 1,)
+    items : ndarray of shape (n_entries,)
+    """
+
+    def __init__(self, indptr: Codes, items: Codes):
+        self.indptr = indptr
+        self.items = items
+
+    @classmethod
+    def empty(cls, n_users: int) -> ItemLists:
+        """Return a list without items for each of `n_users` users."""
+        return cls(np.zeros(n_users + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+    @classmethod
+    def from_codes(cls, users: Codes, items: Codes, n_users: int) -> ItemLists:
+        """Return the lists of rows that are already in time order."""
+        order = np.argsort(users, kind="stable")
+        counts = np.bincount(users, minlength=n_users)
+        return cls(np.concatenate([[0], np.cumsum(counts)]), items[order])
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> Codes:
+        """Number of items in each list, of shape (n_users,)."""
+        return np.diff(self.indptr)
+
+    @property
+    def owners(self) -> Codes:
+        """The list each entry belongs to, of shape (n_entries,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, rows: Codes) -> ItemLists:
+        """Return the lists of these users, in this order; -1 stands for an empty one."""
+        starts = np.where(rows >= 0, self.indptr[rows], 0)
+        lengths = np.where(rows >= 0, self.lengths[rows] if len(self) else 0, 0)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
+        return ItemLists(indptr, self.items[np.repeat(starts, lengths) + offsets])
+
+    def last(self, length: int, pad: int) -> tuple[Codes, NDArray[np.bool_]]:
+        """Return the most recent `length` items of each list, and which of them are real.
+
+        Column j holds the item of lag j + 1: the most recent one stands in column 0.
+        """
+        return _windows(self.items, self.indptr[:-1], self.indptr[1:], length, pad)
+
+
+def _windows(
+    items: Codes, starts: Codes, ends: Codes, length: int, pad: int
+) -> tuple[Codes, NDArray[np.bool_]]:
+    """Return items[end - 1], items[end - 2], ... down to `starts`, then `pad`."""
+    positions = ends[:, None] - 1 - np.arange(length)
+    mask = positions >= starts[:, None]
+    if len(items) == 0:
+        return np.full(positions.shape, pad, dtype=np.int64), mask
+    windows = items[np.maximum(positions, 0)]
+    windows[~mask] = pad
+    return windows, mask
+
+
+class Interactions:
+    """A log of interactions as codes, sorted by user and, within a user, by time.
+
+    Ties in time keep the order of the rows. A pair that occurs more than once is kept once,
+    at its last occurrence, with the last value; a warning says how many rows that dropped.
+
+    Parameters
+    ----------
+    columns : Columns
+        As `read_columns` returns them.
+    y : ndarray of shape (n_rows,) or None
+        Ratings or labels; None makes each row a positive.
+    positive_threshold : float, default=0.0
+        Rows with ``y > positive_threshold`` are positives.
+
+    Attributes
+    ----------
+    users, items : Vocabulary
+    user_codes, item_codes : ndarray of shape (n_interactions,)
+    values : ndarray of shape (n_interactions,) or None
+        y of each interaction.
+    positive : ndarray of bool of shape (n_interactions,)
+    indptr : ndarray of shape (n_users + 1,)
+        User u's interactions are rows ``indptr[u]`` to ``indptr[u + 1]``.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        y: NDArray[np.float64] | None = None,
+        *,
+        positive_threshold: float = 0.0,
+    ):
+        self.users, users = Vocabulary.from_values(columns.users)
+        self.items, items = Vocabulary.from_values(columns.items)
+        times = np.zeros(len(users)) if columns.timestamps is None else columns.timestamps
+        order = np.lexsort((times, users))  # stable: ties keep the order of the rows
+        order = order[self._last_occurrences(users[order], items[order])]
+        self.user_codes: Codes = users[order]
+        self.item_codes: Codes = items[order]
+        self.values = None if y is None else y[order]
+        self.positive = (
+            np.ones(len(order), dtype=bool)
+            if self.values is None
+            else self.values > positive_threshold
+        )
+        self.indptr = np.concatenate(
+            [[0], np.cumsum(np.bincount(self.user_codes, minlength=len(self.users)))]
+        )
+
+    def _last_occurrences(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
+        keys = pd.Series(users * len(self.items) + items)
+        keep = ~keys.duplicated(keep="last").to_numpy()
+        dropped = len(keep) - int(keep.sum())
+        if dropped:
+            row = int(np.flatnonzero(~keep)[0])
+            user, item = self.users.ids[users[row]], self.items.ids[items[row]]
+            warnings.warn(
+                f"X has {dropped} row(s) that repeat a (user, item) pair, such as "
+                f"({user!r}, {item!r}); each pair is kept once, with its last value and time",
+                UserWarning,
+                stacklevel=5,
+            )
+        return keep
+
+    def __len__(self) -> int:
+        return len(self.user_codes)
+
+    @property
+    def n_users(self) -> int:
+        """Number of distinct users."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of distinct items; also the padding code of histories."""
+        return len(self.items)
+
+    @property
+    def keys(self) -> Codes:
+        """``user_code * n_items + item_code`` of every interaction, sorted."""
+        return np.sort(self.user_codes * self.n_items + self.item_codes)
+
+    def item_lists(self, rows: NDArray[np.bool_] | None = None) -> ItemLists:
+        """Return each user's items in time order, of the chosen rows (default: all)."""
+        users, items = self.user_codes, self.item_codes
+        if rows is not None:
+            users, items = users[rows], items[rows]
+        counts = np.bincount(users, minlength=self.n_users)
+        return ItemLists(np.concatenate([[0], np.cumsum(counts)]), items)
+
+    def histories(self, length: int) -> tuple[Codes, NDArray[np.bool_]]:
+        """Return the `length` positives before each interaction, most recent first.
+
+        Returns
+        -------
+        windows : ndarray of shape (n_interactions, length)
+            Item codes; ``n_items``, which is no item, where a history is shorter.
+        mask : ndarray of bool of shape (n_interactions, length)
+            Which entries are items.
+        """
+        positives = self.item_codes[self.positive]
+        before = np.concatenate([[0], np.cumsum(self.positive)])
+        return _windows(
+            positives, before[self.indptr[self.user_codes]], before[:-1], length, self.n_items
+        )
+
+    def to_csr(self, rows: NDArray[np.bool_] | None = None) -> sparse.csr_array:
+        """Return the binary matrix (n_users, n_items) of the chosen rows (default: all)."""
+        lists = self.item_lists(rows)
+        matrix = sparse.csr_array(
+            (np.ones(len(lists.items), dtype=np.float32), lists.items, lists.indptr),
+            shape=(self.n_users, self.n_items),
+        )
+        matrix.sort_indices()
+        return matrix

@@ -1,0 +1,155 @@
+"""What a recommender says when asked why: one object for all models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why each pair of a user and an item got its score.
+
+    All weights are the model's own. ``print(explanation)`` shows the sentences,
+    ``explanation[0]`` is the explanation of the first pair, `to_frame` a table.
+
+    Attributes
+    ----------
+    users, items : ndarray of shape (n_pairs,)
+        The pairs, in the ids they were asked with.
+    scores : ndarray of shape (n_pairs,)
+        What ``predict`` returns for them.
+    fields : tuple of str
+        Names of the fields, in the order of the weights.
+    field_weights : ndarray of shape (n_pairs, n_fields)
+        Share of each field in the model's attention; rows sum to 1.
+    history : list of ndarray
+        For each pair the past items the model looked at, most recent first.
+    history_weights : list of ndarray of shape (n_past,)
+        Contribution of each past item.
+    history_field_weights : list of ndarray of shape (n_past, n_fields)
+        The same by field; empty where a model has no such weights.
+    shared_values : list of dict
+        For each pair ``{past item: {field: (values, ...)}}``: what the recommended item and
+        the past item have in common.
+    sentences : list of str
+        One for each pair.
+    attention_maps : ndarray of shape (n_pairs, n_fields, n_fields) or None
+        Weight of the user's field (row) as the item's field (column) sees it.
+    """
+
+    users: NDArray[Any]
+    items: NDArray[Any]
+    scores: NDArray[Any]
+    fields: tuple[str, ...]
+    field_weights: NDArray[Any]
+    history: list[NDArray[Any]]
+    history_weights: list[NDArray[Any]]
+    history_field_weights: list[NDArray[Any]]
+    shared_values: list[dict[Any, dict[str, tuple[Any, ...]]]]
+    sentences: list[str]
+    attention_maps: NDArray[Any] | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, pair: int) -> Explanation:
+        """Return the explanation of one pair, as an explanation of length 1."""
+        if not -len(self) <= pair < len(self):
+            raise IndexError(f"pair {pair} of an explanation of {len(self)} pairs")
+        rows = slice(pair, pair + 1 or None)
+        maps = self.attention_maps
+        return replace(
+            self,
+            users=self.users[rows],
+            items=self.items[rows],
+            scores=self.scores[rows],
+            field_weights=self.field_weights[rows],
+            history=self.history[rows],
+            history_weights=self.history_weights[rows],
+            history_field_weights=self.history_field_weights[rows],
+            shared_values=self.shared_values[rows],
+            sentences=self.sentences[rows],
+            attention_maps=None if maps is None else maps[rows],
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def __repr__(self) -> str:
+        return f"Explanation({len(self)} pairs; fields: {', '.join(self.fields)})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a pair: user, item, score, weight of each field, sentence."""
+        frame = pd.DataFrame({"user": self.users, "item": self.items, "score": self.scores})
+        weights = pd.DataFrame(self.field_weights, columns=list(self.fields))
+        return pd.concat([frame, weights], axis=1).assign(sentence=self.sentences)
+
+    def history_frame(self) -> pd.DataFrame:
+        """Return one row a pair and past item: its weight, by field too, and what is shared."""
+        frames = []
+        for pair, past in enumerate(self.history):
+            shared = self.shared_values[pair]
+            frame = pd.DataFrame(
+                {
+                    "user": np.repeat(self.users[pair : pair + 1], len(past)),
+                    "item": np.repeat(self.items[pair : pair + 1], len(past)),
+                    "past_item": past,
+                    "weight": self.history_weights[pair],
+                    "shared": [_values(shared.get(p, {})) for p in past],
+                }
+            )
+            by_field = self.history_field_weights[pair]
+            if by_field.size:
+                frame[list(self.fields)] = by_field
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+
+def _values(shared: dict[str, tuple[Any, ...]]) -> str:
+    return "; ".join(f"{name}: {', '.join(map(str, v))}" for name, v in shared.items())
+
+
+def sentence(
+    item: Any,
+    *,
+    field: str | None,
+    past_item: Any | None,
+    shared: dict[str, tuple[Any, ...]],
+) -> str:
+    """Return "item is recommended because ..." from what the model looked at.
+
+    Parameters
+    ----------
+    item : id
+    field : str or None
+        The field with the most weight; None where the model knows no fields.
+    past_item : id or None
+        The past item with the largest contribution; None without history.
+    shared : dict of field to values
+        What both items have in common.
+
+    Examples
+    --------
+    >>> sentence("Alien", field="genre", past_item="Jaws", shared={"genre": ("horror",)})
+    'Alien is recommended for its genre (horror), like Jaws.'
+    >>> sentence("Alien", field=None, past_item=None, shared={})
+    'Alien is recommended without a history to point to.'
+    """
+    if past_item is None:
+        return f"{item} is recommended without a history to point to."
+    if field is None:
+        others = "; ".join(f"{name} {', '.join(map(str, v))}" for name, v in shared.items())
+        also = f" (both: {others})" if others else ""
+        return f"{item} is recommended because of {past_item}{also}."
+    values = ", ".join(map(str, shared.get(field, ())))
+    reason = f"{field} ({values})" if values else field
+    return f"{item} is recommended for its {reason}, like {past_item}."

@@ -1,0 +1,152 @@
+"""Whom a scorer judges, and against which candidates: rows, catalogues, drawn negatives."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, NamedTuple
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.utils import column_or_1d
+
+from skattrec.data.interactions import Columns, ItemLists, Vocabulary, read_columns
+from skattrec.metrics._profile import Ints
+
+
+class JudgedRows(NamedTuple):
+    """The rows of X of the judged users, in codes; `users` holds the judged users alone."""
+
+    users: Vocabulary
+    items: Vocabulary
+    user_codes: Ints  # (n_rows,), -1 for the rows of users without a positive
+    item_codes: Ints
+    positive: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, columns: Columns, positive: NDArray[np.bool_]) -> JudgedRows:
+        """Encode the rows, of which `positive` says which are positives."""
+        items, item_codes = Vocabulary.from_values(columns.items)
+        users, _ = Vocabulary.from_values(columns.users[positive])
+        return cls(users, items, users.encode(columns.users), item_codes, positive)
+
+    def positives(self) -> ItemLists:
+        """Return the distinct positives of each judged user, sorted by item."""
+        users, items = self.user_codes[self.positive], self.item_codes[self.positive]
+        return _distinct(users, items, len(self.users), len(self.items))
+
+
+def _distinct(users: Ints, items: Ints, n_users: int, n_items: int) -> ItemLists:
+    """Return the distinct codes of each user, sorted; rows with a code of -1 do not count."""
+    known = (users >= 0) & (items >= 0)
+    keys = np.unique(users[known] * n_items + items[known])
+    return ItemLists.from_codes(keys // max(n_items, 1), keys % max(n_items, 1), n_users)
+
+
+def observed_items(estimator: Any, rows: JudgedRows, log: Any) -> tuple[Vocabulary, ItemLists]:
+    """Return the catalogue, and what of it each judged user is known to have met."""
+    has_catalogue = hasattr(estimator, "item_ids_") and hasattr(estimator, "seen_items")
+    if log is not None:
+        columns = read_columns(log, name="interactions")
+        catalogue, items = Vocabulary.from_values(columns.items)
+        pairs = [(rows.users.encode(columns.users), items)]
+    elif has_catalogue:
+        catalogue, _ = Vocabulary.from_values(np.asarray(estimator.item_ids_))
+        pairs = []
+    else:
+        raise ValueError(
+            f"{type(estimator).__name__} knows neither its catalogue nor what it saw in fit, so "
+            "negatives cannot be drawn; give the full log to the scorer, as in "
+            "make_ranking_scorer(..., interactions=X)"
+        )
+    pairs.append((rows.user_codes, catalogue.encode(rows.items.ids)[rows.item_codes]))
+    if has_catalogue:
+        users, columns_seen = estimator.seen_items(rows.users.ids).nonzero()
+        codes = catalogue.encode(np.asarray(estimator.item_ids_))
+        pairs.append((users.astype(np.int64), codes[columns_seen]))
+    users, items = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return catalogue, _distinct(users, items, len(rows.users), len(catalogue))
+
+
+def draw_unobserved(
+    user_id: Any, observed: Ints, n_items: int, n_drawn: int, random_state: int
+) -> Ints:
+    """Draw distinct codes below `n_items` that are not among a user's sorted observed ones.
+
+    The draw depends on the arguments alone, so it is the same in whatever order, block or
+    process the user comes up; all free codes come back where there are `n_drawn` or fewer.
+    """
+    name = user_id.item() if isinstance(user_id, np.generic) else user_id
+    seed = np.random.SeedSequence([int(random_state), zlib.crc32(repr(name).encode())])
+    n_free = n_items - len(observed)
+    chosen = np.random.default_rng(seed).choice(
+        n_free, min(n_drawn, n_free), replace=False, shuffle=False
+    )
+    # the j-th free code lies behind the observed ones that have j or fewer free codes before
+    return chosen + np.searchsorted(observed - np.arange(len(observed)), chosen, side="right")
+
+
+def predict_scores(estimator: Any, X: Any) -> NDArray[np.float64]:
+    """Return one score a row: the chance of the positive class for a classifier."""
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    if is_classifier(estimator) and len(estimator.classes_) != 2:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted with {len(estimator.classes_)} classes; to "
+            "rank by a classifier fit it with two, the second being the positive one, or use a "
+            "regressor"
+        )
+    if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
+        scores = np.asarray(estimator.predict_proba(X))[:, 1]
+    elif is_classifier(estimator) and hasattr(estimator, "decision_function"):
+        scores = np.asarray(estimator.decision_function(X))
+    else:
+        scores = np.asarray(estimator.predict(X))
+    scores = column_or_1d(scores).astype(np.float64)
+    if len(scores) != n_rows:
+        raise ValueError(f"{type(estimator).__name__} gave {len(scores)} scores for {n_rows} rows")
+    return scores
+
+
+def table_like(X: Any, users: NDArray[Any], items: NDArray[Any]) -> Any:
+    """Return rows of user and item in the form of X: its kind of table, its names, its dtypes."""
+    if isinstance(X, pd.DataFrame):
+        ids = _by_label(list(X.columns), users, items)
+        for label, values in ids.items():
+            _check_categories(label, values, X.dtypes[label])
+        return pd.DataFrame(ids).astype({label: X.dtypes[label] for label in ids})
+    native = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(native, nw.DataFrame):
+        ids = _by_label(native.columns, users, items)
+        schema = {label: native.schema[label] for label in ids}
+        return nw.from_dict(
+            {label: values.tolist() for label, values in ids.items()},
+            schema,
+            backend=native.implementation,
+        ).to_native()
+    dtype = X.dtype if hasattr(X, "dtype") else np.dtype(object)
+    if dtype.kind in "US":
+        return np.column_stack([users, items]).astype(dtype.kind)  # as wide as the longest id
+    table = np.empty((len(users), 2), dtype=dtype)
+    table[:, 0], table[:, 1] = users, items
+    return table
+
+
+def _check_categories(label: Any, values: NDArray[Any], dtype: Any) -> None:
+    if isinstance(dtype, pd.CategoricalDtype):
+        unknown = dtype.categories.get_indexer(pd.Index(values)) < 0
+        if unknown.any():
+            raise ValueError(
+                f"X's categorical column {label!r} lacks a category for the catalogue's "
+                f"{values[unknown].tolist()[0]!r}; give both the same categories, or plain ids"
+            )
+
+
+def _by_label(
+    labels: list[Any], users: NDArray[Any], items: NDArray[Any]
+) -> dict[Any, NDArray[Any]]:
+    """Return both columns by label in the order of X, found as `read_columns` finds them."""
+    user, item = ("user", "item") if "user" in labels else labels[:2]
+    columns = {user: users, item: items}
+    return {label: columns[label] for label in labels if label in columns}

@@ -1,0 +1,15 @@
+"""Torch layers that more than one model uses."""
+
+from skattrec.nn.attention import co_attention_weights, feed_forward_weights
+from skattrec.nn.attributes import AttributeMean
+from skattrec.nn.heads import MLP, Linear
+from skattrec.nn.transh import TransH
+
+__all__ = [
+    "MLP",
+    "AttributeMean",
+    "Linear",
+    "TransH",
+    "co_attention_weights",
+    "feed_forward_weights",
+]

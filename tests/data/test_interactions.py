@@ -1,0 +1,530 @@
+import datetime
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+
+from skattrec.data.interactions import (
+    Columns,
+    Interactions,
+    ItemLists,
+    Vocabulary,
+    as_frame,
+    read_columns,
+    read_ids,
+    read_target,
+)
+
+ROWS = {"user": ["b", "a", "b"], "item": [30, 10, 20], "timestamp": [3, 1, 2]}
+
+
+def table_of(kind, columns):
+    makers = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
+    if kind in makers:
+        return makers[kind](columns)
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return rows if kind == "list" else np.array(rows, dtype=object)
+
+
+def random_log(rng, n_rows=300, n_users=15, n_items=25, with_y=True):
+    """Distinct random pairs with coarse times, so that ties occur; ids are not codes."""
+    pairs = rng.choice(n_users * n_items, size=n_rows, replace=False)
+    users, items = 100 + pairs // n_items, 1000 + pairs % n_items
+    times = rng.integers(0, 12, n_rows)
+    y = rng.integers(0, 3, n_rows).astype(float) if with_y else None
+    return Columns(users, items, times), y
+
+
+def rows_in_time_order(columns):
+    """Return {user: its row numbers, oldest first}; ties keep the order of the rows."""
+    rows = {user: [] for user in sorted(set(columns.users.tolist()))}
+    for row in sorted(range(len(columns.users)), key=columns.timestamps.__getitem__):
+        rows[columns.users[row]].append(row)
+    return rows
+
+
+# read_columns
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "ndarray", "list"])
+def test_every_kind_of_table_is_read_alike(kind):
+    columns = read_columns(table_of(kind, ROWS))
+    for found, (name, expected) in zip(columns, ROWS.items(), strict=True):
+        assert found.tolist() == expected, name
+    assert columns.items.dtype.kind == columns.timestamps.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_frames_are_read_by_name_whatever_the_order(kind):
+    shuffled = {"rating": [1, 2, 3], "timestamp": ROWS["timestamp"], "item": ROWS["item"]}
+    columns = read_columns(table_of(kind, {**shuffled, "user": ROWS["user"]}))
+    assert columns.users.tolist() == ROWS["user"]
+    assert columns.items.tolist() == ROWS["item"]
+    assert columns.timestamps.tolist() == ROWS["timestamp"]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_without_a_column_of_that_name_there_are_no_timestamps(kind):
+    frame = table_of(kind, {"user": [1, 2], "item": [3, 4], "when": ["now", "then"]})
+    assert read_columns(frame).timestamps is None
+
+
+@pytest.mark.parametrize("kind", ["pandas", "ndarray", "list"])
+def test_other_tables_are_read_by_position(kind):
+    table = table_of(kind, {"who": [1, 2], "what": [3, 4], "when": [5, 6], "more": ["x", "y"]})
+    columns = read_columns(table)
+    assert [column.tolist() for column in columns] == [[1, 2], [3, 4], [5, 6]]
+    two = read_columns(table_of(kind, {"who": [1, 2], "what": [3, 4]}))
+    assert two.timestamps is None
+
+
+@pytest.mark.parametrize(
+    "ids, dtype",
+    [
+        ([3, 1], np.int64),
+        (np.array([3, 1], dtype=np.int32), np.int32),
+        (np.array([3, 1], dtype=np.uint8), np.uint8),
+        ([1.5, 0.5], np.float64),
+        (["b", "a"], object),
+        (["b", 1], object),
+        (pd.array([3, 1], dtype="Int64"), np.int64),
+        (pd.array(["b", "a"], dtype="string"), object),
+        (pd.array([3, 1], dtype=pd.ArrowDtype(pa.int32())), np.int32),
+        (pd.Categorical(["b", "a"]), object),
+        (pd.Categorical([3, 1]), np.int64),
+    ],
+)
+def test_ids_keep_their_dtype(ids, dtype):
+    columns = read_columns(pd.DataFrame({"user": ids, "item": [0, 0]}))
+    assert columns.users.dtype == dtype
+    assert columns.users.tolist() == list(ids)
+    log = Interactions(columns)
+    assert log.users.ids.dtype == dtype
+    assert set(log.users.ids.tolist()) == set(ids)
+
+
+def test_rows_of_a_list_do_not_turn_numbers_into_strings():
+    columns = read_columns([["a", 1], ["b", 2]])
+    assert columns.users.tolist() == ["a", "b"]
+    assert columns.items.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        ([[1], [2]], r"Found array with 1 feature\(s\) .* needs a user and an item column"),
+        (pd.DataFrame({"a": [1]}), r"Found array with 1 feature\(s\)"),
+        (np.zeros((0, 2)), r"0 sample\(s\).*has no rows"),
+        (pd.DataFrame({"user": [], "item": []}), r"0 sample\(s\).*has no rows"),
+        (pd.DataFrame({"user": [1], "b": [1]}), "a column 'user' but none named 'item'"),
+        (pl.DataFrame({"item": [1], "b": [1]}), "a column 'item' but none named 'user'"),
+        ([1, 2, 3], "Expected 2D array"),
+        ([[1, 2], [1]], "Expected 2D array"),
+        (np.array([[1.0, 2.0], [np.nan, 1.0]]), r"infinite user ids in 1 row\(s\).* row 1"),
+        (np.array([[1.0, np.inf], [2.0, 1.0]]), r"infinite item ids in 1 row\(s\).* row 0"),
+        ([["a", 1], [None, 2], [None, 3]], r"user ids in 2 row\(s\), the first in row 1"),
+        (pl.DataFrame({"user": ["a", None], "item": [1, 2]}), "user ids .* row 1"),
+        (pa.table({"user": ["a", "b"], "item": [None, 2]}), "item ids .* row 0"),
+        (
+            pd.DataFrame({"user": pd.array([1, None], dtype="Int64"), "item": [1, 2]}),
+            "user ids .* row 1",
+        ),
+        (pd.DataFrame({"user": pd.Categorical(["a", None]), "item": [1, 2]}), "user ids .* row 1"),
+    ],
+)
+def test_bad_tables_are_named(X, message):
+    with pytest.raises(ValueError, match=message):
+        read_columns(X)
+
+
+def test_messages_call_the_argument_by_its_name():
+    with pytest.raises(ValueError, match="histories has a column 'user'"):
+        read_columns(pd.DataFrame({"user": [1], "b": [1]}), name="histories")
+    with pytest.raises(ValueError, match=r"Input candidates contains NaN, missing .* item ids"):
+        read_ids([1, None], name="candidates", role="item")
+
+
+def test_sparse_matrices_are_refused():
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        read_columns(sparse.eye_array(3).tocsr())
+
+
+def test_as_frame_leaves_pandas_frames_alone():
+    frame = pd.DataFrame(ROWS)
+    assert as_frame(frame) is frame
+    assert as_frame(pl.DataFrame(ROWS)).dtypes["item"] == np.int64
+
+
+# timestamps
+
+
+def timestamps_of(column):
+    n_rows = len(column)
+    frame = {"user": range(n_rows), "item": range(n_rows), "timestamp": column}
+    return read_columns(pd.DataFrame(frame)).timestamps
+
+
+NEW, OLD = datetime.datetime(2020, 1, 2, 10), datetime.datetime(2020, 1, 1, 9)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [20, 10],
+        [2.5, -1.0],
+        ["10", "9"],
+        ["10.5", "9"],
+        pd.array([20, 10], dtype="Int64"),
+        pd.Categorical([20, 10]),
+        [NEW, OLD],
+        pd.to_datetime([NEW, OLD]).as_unit("s"),
+        pd.to_datetime([NEW, OLD]).tz_localize("Europe/Berlin"),
+        pd.array([NEW, OLD], dtype=pd.ArrowDtype(pa.timestamp("us"))),
+        [NEW.date(), OLD.date()],
+        ["2020-01-02", "2020-01-01"],
+        ["2020-01-01T10:00", "2020-01-01"],
+        ["2020-01-01T09:00Z", "2020-01-01T10:00+02:00"],
+        pd.to_timedelta([2, 1]),
+    ],
+)
+def test_timestamps_become_numbers_in_time_order(column):
+    newer, older = timestamps_of(column)
+    assert newer > older
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pa.table])
+def test_dates_of_other_frames(kind):
+    for new, old in [(NEW, OLD), (NEW.date(), OLD.date())]:
+        columns = read_columns(kind({"user": [1, 1], "item": [1, 2], "timestamp": [new, old]}))
+        assert columns.timestamps[0] > columns.timestamps[1]
+    expected = (np.datetime64(NEW, "us") - np.datetime64(OLD, "us")).astype(int)
+    columns = read_columns(kind({"user": [1, 1], "item": [1, 2], "timestamp": [NEW, OLD]}))
+    assert columns.timestamps[0] - columns.timestamps[1] == expected
+
+
+def test_dates_are_microseconds_whatever_their_form():
+    expected = pd.Timestamp(NEW).value // 1000
+    assert timestamps_of([NEW])[0] == expected
+    assert timestamps_of([NEW.isoformat()])[0] == expected
+    assert timestamps_of(pd.to_datetime([NEW]).tz_localize("UTC"))[0] == expected
+    assert timestamps_of(pd.to_datetime([NEW]).as_unit("s"))[0] == expected
+
+
+def test_dates_beyond_the_nanosecond_range_keep_their_order():
+    far, near = timestamps_of(np.array(["3000-01-01", "2020-01-01"], dtype="datetime64[s]"))
+    assert far > near
+
+
+@pytest.mark.parametrize(
+    "column, message",
+    [
+        (["2020-01-01", "soon"], "cannot be ordered, the first in row 1: 'soon'; use numbers or"),
+        (["yesterday", "10"], "cannot be ordered, the first in row 0: 'yesterday'"),
+        (["2020-01-01", None], "timestamps in .* row 1"),
+        (["1", None], "timestamps in .* row 1"),
+        ([1j, 2.0], "Complex data not supported"),
+        ([1.0, np.nan], r"timestamps in 1 row\(s\), the first in row 1"),
+        ([np.inf, 1.0], r"timestamps in 1 row\(s\), the first in row 0"),
+        (pd.array([1, None], dtype="Int64"), "timestamps in .* row 1"),
+        (pd.to_datetime(["2020-01-01", None]), "timestamps in .* row 1"),
+    ],
+)
+def test_timestamps_without_an_order_are_named(column, message):
+    with pytest.raises(ValueError, match=message):
+        timestamps_of(column)
+
+
+# read_target
+
+
+def test_target_is_read_as_floats():
+    for y in ([1, 2], [True, False], pd.Series([1, 2], dtype="Int64"), ["1", "2"]):
+        assert read_target(y).dtype == np.float64
+    assert read_target([0.5, 3]).tolist() == [0.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        ([1, np.nan, np.inf], r"NaN or infinity in 2 row\(s\), the first in row 1: nan"),
+        ([-np.inf, 1, 1], "the first in row 0: -inf"),
+        (["good", "bad", "bad"], "y must hold numbers"),
+        ([1j, 1, 1], "Complex data not supported"),
+        ([1, 2], r"inconsistent numbers of samples: \[2, 3\]"),
+        ([[1, 2], [3, 4], [5, 6]], "y should be a 1d array"),
+    ],
+)
+def test_bad_targets_are_named(y, message):
+    with pytest.raises(ValueError, match=message):
+        read_target(y, 3)
+
+
+# Vocabulary
+
+
+@pytest.mark.parametrize(
+    "values, ids",
+    [
+        ([3, 1, 3, 2], [1, 2, 3]),
+        (["b", "a", "b"], ["a", "b"]),
+        ([2.5, -1.0], [-1.0, 2.5]),
+        (["b", 2, 1.5, "a"], [1.5, 2, "a", "b"]),
+        ([7], [7]),
+    ],
+)
+def test_vocabulary_sorts_and_encodes(values, ids):
+    column = pd.Series(values).to_numpy()
+    vocabulary, codes = Vocabulary.from_values(column)
+    assert vocabulary.ids.tolist() == ids
+    assert vocabulary.ids.dtype == column.dtype
+    assert len(vocabulary) == len(ids)
+    assert codes.dtype == np.int64
+    assert vocabulary.ids[codes].tolist() == values
+    assert_array_equal(vocabulary.encode(values), codes)
+
+
+@pytest.mark.parametrize(
+    "ids, values, codes",
+    [
+        (["a", "b"], ["b", "z", "a"], [1, -1, 0]),
+        (["a", "b"], np.array(["b", "z"]), [1, -1]),
+        (["a", "b"], pd.Categorical(["b", "z"]), [1, -1]),
+        (["a", "b"], [1, 2], [-1, -1]),
+        (["a", "b"], ["b", None], [1, -1]),
+        ([1, 2], [2, 9], [1, -1]),
+        ([1, 2], ["1", 2], [-1, 1]),
+        ([1, 2], [2.0, 1.5, np.nan], [1, -1, -1]),
+        ([1, 2], pl.Series([2, 3]), [1, -1]),
+        ([1, "a"], ["a", 1, "1"], [1, 0, -1]),
+        ([1, 2], [], []),
+    ],
+)
+def test_unknown_ids_are_minus_one(ids, values, codes):
+    vocabulary = Vocabulary(pd.Series(ids).to_numpy())
+    found = vocabulary.encode(values)
+    assert found.tolist() == codes
+    assert found.dtype == np.int64
+
+
+# ItemLists
+
+
+def random_lists(rng, n_users=12, n_items=9):
+    lists = [rng.integers(0, n_items, rng.integers(0, 6)).tolist() for _ in range(n_users)]
+    indptr = np.concatenate([[0], np.cumsum([len(one) for one in lists])])
+    return lists, ItemLists(indptr, np.array([item for one in lists for item in one], dtype=int))
+
+
+def unpack(lists):
+    return [
+        lists.items[a:b].tolist() for a, b in zip(lists.indptr, lists.indptr[1:], strict=False)
+    ]
+
+
+def padded(lists, length, pad):
+    """Slow loop: the most recent first, then padding."""
+    return [(one[::-1] + [pad] * length)[:length] for one in lists]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_take_agrees_with_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    expected, lists = random_lists(rng)
+    rows = rng.integers(-1, len(lists), 40)
+    taken = lists.take(rows)
+    assert unpack(taken) == [expected[row] if row >= 0 else [] for row in rows]
+    assert len(taken) == 40
+
+
+def test_take_from_no_lists():
+    assert unpack(ItemLists.empty(0).take(np.array([-1, -1]))) == [[], []]
+    assert unpack(ItemLists.empty(2).take(np.array([1, -1, 0]))) == [[], [], []]
+    assert unpack(ItemLists.empty(2).take(np.array([], dtype=int))) == []
+
+
+@pytest.mark.parametrize("length", [1, 3, 10])
+def test_last_agrees_with_a_loop(length):
+    expected, lists = random_lists(np.random.default_rng(length))
+    windows, mask = lists.last(length, pad=99)
+    assert windows.tolist() == padded(expected, length, 99)
+    assert_array_equal(mask, windows != 99)
+
+
+def test_last_of_taken_lists_and_of_empty_ones():
+    _, lists = random_lists(np.random.default_rng(0))
+    windows, mask = lists.take(np.array([-1, 0])).last(4, pad=99)
+    assert windows[0].tolist() == [99] * 4
+    assert not mask[0].any()
+    windows, mask = ItemLists.empty(2).last(3, pad=5)
+    assert windows.tolist() == [[5] * 3] * 2
+    assert not mask.any()
+
+
+def test_lists_from_codes_keep_the_order_of_the_rows():
+    lists = ItemLists.from_codes(np.array([2, 0, 2, 2]), np.array([5, 6, 4, 7]), n_users=4)
+    assert unpack(lists) == [[6], [], [5, 4, 7], []]
+    assert lists.lengths.tolist() == [1, 0, 3, 0]
+    assert lists.owners.tolist() == [0, 2, 2, 2]
+
+
+# Interactions
+
+
+def test_interactions_by_hand():
+    columns = Columns(
+        np.array(["bo", "al", "bo", "al", "bo"]),
+        np.array([30, 10, 20, 30, 10]),
+        np.array([5, 2, 1, 1, 3]),
+    )
+    log = Interactions(columns, np.array([5.0, 4.0, 1.0, 2.0, 3.0]), positive_threshold=2.5)
+    assert len(log) == 5
+    assert (log.n_users, log.n_items) == (2, 3)
+    assert log.users.ids.tolist() == ["al", "bo"]
+    assert log.items.ids.tolist() == [10, 20, 30]
+    assert log.user_codes.tolist() == [0, 0, 1, 1, 1]
+    assert log.item_codes.tolist() == [2, 0, 1, 0, 2]
+    assert log.values.tolist() == [2, 4, 1, 3, 5]
+    assert log.positive.tolist() == [False, True, False, True, True]
+    assert log.indptr.tolist() == [0, 2, 5]
+    assert log.keys.tolist() == [0, 2, 3, 4, 5]
+    windows, mask = log.histories(2)
+    assert windows.tolist() == [[3, 3], [3, 3], [3, 3], [3, 3], [0, 3]]
+    assert mask.tolist() == [[False, False]] * 4 + [[True, False]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_are_sorted_by_user_and_time_with_stable_ties(seed):
+    columns, y = random_log(np.random.default_rng(seed))
+    log = Interactions(columns, y)
+    order = [row for rows in rows_in_time_order(columns).values() for row in rows]
+    assert_array_equal(log.users.ids[log.user_codes], columns.users[order])
+    assert_array_equal(log.items.ids[log.item_codes], columns.items[order])
+    assert_array_equal(log.values, y[order])
+    assert_array_equal(log.positive, y[order] > 0)
+
+
+def test_without_timestamps_the_row_order_is_the_time_order():
+    log = Interactions(read_columns([[1, "c"], [0, "b"], [1, "a"], [1, "b"]]))
+    assert log.items.ids[log.item_codes].tolist() == ["b", "c", "a", "b"]
+    assert log.values is None
+    assert log.positive.all()
+
+
+@pytest.mark.parametrize("with_y", [False, True])
+@pytest.mark.parametrize("length", [1, 4, 30])
+def test_histories_agree_with_a_loop(with_y, length):
+    columns, y = random_log(np.random.default_rng(length), with_y=with_y)
+    log = Interactions(columns, y)
+    windows, mask = log.histories(length)
+    code = {item: code for code, item in enumerate(log.items.ids.tolist())}
+    expected = []
+    for rows in rows_in_time_order(columns).values():
+        liked = []
+        for row in rows:
+            expected.append((liked[::-1] + [log.n_items] * length)[:length])
+            if y is None or y[row] > 0:
+                liked.append(code[columns.items[row]])
+    assert windows.tolist() == expected
+    assert_array_equal(mask, windows != log.n_items)
+    assert mask.any()
+    assert not mask.all()
+
+
+def test_histories_without_any_positive_are_padding():
+    log = Interactions(read_columns([[0, 1], [0, 2]]), np.zeros(2))
+    windows, mask = log.histories(3)
+    assert windows.tolist() == [[2] * 3] * 2
+    assert not mask.any()
+
+
+def test_repeated_pairs_are_kept_once_at_their_last_time_with_a_warning():
+    columns = Columns(
+        np.array(["u", "u", "u", "u", "v"]),
+        np.array(["a", "b", "a", "a", "a"]),
+        np.array([1, 2, 9, 3, 1]),
+    )
+    with pytest.warns(UserWarning, match=r"X has 2 row\(s\) that repeat .*'u'.*'a'"):
+        log = Interactions(columns, np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert log.items.ids[log.item_codes].tolist() == ["b", "a", "a"]
+    assert log.values.tolist() == [2, 3, 5]
+    assert log.indptr.tolist() == [0, 2, 3]
+
+
+def test_distinct_pairs_do_not_warn():
+    columns, y = random_log(np.random.default_rng(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Interactions(columns, y)) == 300
+
+
+@pytest.mark.parametrize("of", ["all", "positives"])
+def test_item_lists_and_csr_agree_with_a_loop(of):
+    columns, y = random_log(np.random.default_rng(1), n_rows=200)
+    log = Interactions(columns, y)
+    rows = log.positive if of == "positives" else None
+    by_user = {
+        user: [columns.items[row] for row in rows_ if rows is None or y[row] > 0]
+        for user, rows_ in rows_in_time_order(columns).items()
+    }
+    lists = log.item_lists(rows)
+    assert [log.items.ids[one].tolist() for one in map(np.array, unpack(lists))] == list(
+        by_user.values()
+    )
+    matrix = log.to_csr(rows)
+    assert matrix.shape == (log.n_users, log.n_items)
+    assert matrix.has_sorted_indices
+    dense = [[float(i in items) for i in log.items.ids] for items in by_user.values()]
+    assert_array_equal(matrix.toarray(), dense)
+
+
+def test_keys_are_sorted_and_name_each_pair():
+    columns, y = random_log(np.random.default_rng(2), n_rows=200)
+    log = Interactions(columns, y)
+    pairs = {
+        (log.users.ids[key // log.n_items], log.items.ids[key % log.n_items]) for key in log.keys
+    }
+    assert pairs == set(zip(columns.users, columns.items, strict=True))
+    assert (np.diff(log.keys) > 0).all()
+
+
+# what the column reader refuses
+
+
+def test_missing_ids_of_a_categorical_of_integers_are_named():
+    users = pd.Categorical([1, None, 2])
+    with pytest.raises(ValueError, match=r"user ids in 1 row\(s\), the first in row 1"):
+        read_columns(pd.DataFrame({"user": users, "item": [1, 2, 3]}))
+
+
+def test_two_columns_of_one_name_are_refused():
+    frame = pd.DataFrame([[1, 2, 3]], columns=["user", "user", "item"])
+    with pytest.raises(ValueError, match="X has 2 columns named 'user'"):
+        read_columns(frame)
+
+
+def test_infinite_ids_among_strings_are_refused():
+    frame = pd.DataFrame({"user": ["a", float("inf")], "item": [1, 2]})
+    with pytest.raises(ValueError, match="infinite user ids in 1"):
+        read_columns(frame)
+
+
+@pytest.mark.parametrize("X", [None, "log.csv", {"user": [1], "item": [2]}])
+def test_what_is_no_table_is_refused(X):
+    with pytest.raises(TypeError, match="give a pandas, polars or pyarrow frame"):
+        read_columns(X)
+
+
+def test_a_lazy_frame_must_be_collected():
+    with pytest.raises(TypeError, match="LazyFrame"):
+        read_columns(pl.DataFrame({"user": [1], "item": [2]}).lazy())
+
+
+def test_a_container_is_no_id():
+    frame = pd.DataFrame({"user": [["a"], ["b"]], "item": [1, 2]})
+    with pytest.raises(TypeError, match="row 0 holds"):
+        Interactions(read_columns(frame))
