@@ -8,6 +8,7 @@ items, exclusions and blocks happens here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -136,7 +137,17 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _read_attributes(self, name: str) -> AttributeTable | None:
         data = getattr(self, name, None)
-        return None if data is None else AttributeTable.read(data, name)
+        if data is None:
+            return None
+        table = AttributeTable.read(data, name)
+        role = name.split("_")[0]
+        ids = self.item_ids_ if role == "item" else self.user_ids_
+        if not np.isin(Vocabulary(table.ids).encode(ids), -1, invert=True).any():
+            raise ValueError(
+                f"{name} describes none of the {role}s in X: it has ids such as "
+                f"{table.ids[0]!r}, X has ids such as {ids[0]!r}"
+            )
+        return table
 
     def _cold_ids(self) -> NDArray[Any]:
         """Return the ids that only the attribute table knows."""
@@ -179,11 +190,8 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _read_users(self, X: Any) -> NDArray[Any]:
         """Return user ids from ids, or from rows whose user column they are."""
-        table = getattr(X, "ndim", None) == 2 or hasattr(X, "column_names")
-        if not table and not hasattr(X, "dtype") and len(X) and not np.isscalar(X[0]):
-            table = True
-        if not table:
-            return read_ids(np.asarray(X) if not hasattr(X, "dtype") else X, name="X", role="user")
+        if not _is_table(X):
+            return _read_id_list(X, name="X", role="user")
         frame = as_frame(X)
         column = frame["user"] if "user" in frame.columns else frame.iloc[:, 0]
         return read_ids(column, name="X", role="user")
@@ -210,15 +218,18 @@ class BaseRecommender(BaseEstimator, ABC):
         _check_same_kind(ids, self.user_ids_, codes, "user")
         return codes
 
-    def _encode_items(self, ids: NDArray[Any]) -> Codes:
-        """Return item codes, by the policy where an item is unknown."""
+    def _encode_items(
+        self, ids: NDArray[Any], *, name: str = "X", used: NDArray[np.bool_] | None = None
+    ) -> Codes:
+        """Return item codes, by the policy where an item of a used row is unknown."""
         codes = self._known_items(ids)
         unknown = codes < 0
-        if unknown.any() and self.unknown_item == "error":
-            row = int(np.flatnonzero(unknown)[0])
+        refused = unknown if used is None else unknown & used
+        if refused.any() and self.unknown_item == "error":
+            row = int(np.flatnonzero(refused)[0])
             raise ValueError(
-                f"item {ids[row]!r} (row {row}; {int(unknown.sum())} such row(s)) was not seen in "
-                "fit; leave it out, give it attributes if the model uses them, or set "
+                f"item {ids[row]!r} (row {row} of {name}; {int(refused.sum())} such row(s)) was "
+                "not seen in fit; leave it out, give it attributes if the model uses them, or set "
                 "unknown_item='average'"
             )
         return np.where(unknown, self._n_codes - 1, codes)
@@ -248,8 +259,8 @@ class BaseRecommender(BaseEstimator, ABC):
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             raise ValueError(
-                f"user {ids[row]!r} (row {row}; {int((~served).sum())} such row(s)) was not seen in "
-                "fit; give a history in histories=, or set unknown_user='average'"
+                f"user {ids[row]!r} (row {row}; {int((~served).sum())} such row(s)) was not seen "
+                "in fit; give a history in histories=, or set unknown_user='average'"
             )
         return Queries(codes, lists)
 
@@ -262,10 +273,11 @@ class BaseRecommender(BaseEstimator, ABC):
         rows = users.encode(ids)
         times = np.zeros(len(row_users)) if columns.timestamps is None else columns.timestamps
         order = np.lexsort((times, row_users))
-        items = self._encode_items(columns.items)
+        used = np.isin(row_users, rows)
+        items = self._encode_items(columns.items, name="histories", used=used)
         # an item that comes twice counts once, at its last place, as in fit
         keys = pd.Series(row_users[order] * self._n_codes + items[order])
-        known = (items[order] < self._n_codes - 1) | (len(self._items) == 0)
+        known = items[order] < self._n_codes - 1
         order = order[~(keys.duplicated(keep="last").to_numpy() & known)]
         lists = ItemLists.from_codes(row_users[order], items[order], len(users))
         return lists.take(rows), rows >= 0
@@ -400,13 +412,13 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return distinct candidate codes and their ids."""
         if candidates is None:
             return np.arange(len(self._items)), self.item_ids_
-        ids = read_ids(pd.Series(candidates), name="candidates", role="item")
+        ids = _read_id_list(candidates, name="candidates", role="item")
         codes = self._known_items(ids)
         if (codes < 0).any():
             bad = ids[codes < 0]
             raise ValueError(
-                f"candidates name {len(bad)} item(s) that do not exist, such as {bad[0]!r}: neither "
-                "seen in fit nor scorable by attributes"
+                f"candidates name {len(bad)} item(s) that do not exist, such as {bad[0]!r}: "
+                "neither seen in fit nor scorable by attributes"
             )
         _, first = np.unique(codes, return_index=True)
         return codes[first], ids[first]
@@ -477,8 +489,8 @@ class BaseRecommender(BaseEstimator, ABC):
             "error".
         """
         check_is_fitted(self)
-        ids = read_ids(pd.Series(items), name="items", role="item")
-        codes = self._encode_items(ids)
+        ids = _read_id_list(items, name="items", role="item")
+        codes = self._encode_items(ids, name="items")
         _check_count(n_recommendations, "n_recommendations")
         distinct, position = np.unique(codes, return_inverse=True)
         everyone = self._queries(self.user_ids_)
@@ -515,9 +527,15 @@ class BaseRecommender(BaseEstimator, ABC):
 
         check_is_fitted(self)
         self._read_pairs(X)  # the scorer reads X again; here it is held against fit's
-        return make_ranking_scorer("ndcg@10")(self, X, y)
+        return float(make_ranking_scorer("ndcg@10")(self, X, y))  # type: ignore[arg-type]
 
-    def explain(self, X: Any, *, histories: Any = None) -> Explanation:
+    def explain(
+        self,
+        X: Any,
+        *,
+        histories: Any = None,
+        item_names: Mapping[Any, str] | None = None,
+    ) -> Explanation:
         """Say why each pair has its score.
 
         Parameters
@@ -526,6 +544,8 @@ class BaseRecommender(BaseEstimator, ABC):
             Users and items, as in `fit`.
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             See `recommend`.
+        item_names : mapping or Series of item id to str, default=None
+            What sentences call the items; an item without a name goes by its id.
 
         Returns
         -------
@@ -539,9 +559,11 @@ class BaseRecommender(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         users, items = self._read_pairs(X)
-        return self._explain(
-            self._queries(users, histories), self._encode_items(items), users, items
-        )
+        queries, codes = self._queries(users, histories), self._encode_items(items)
+        explanation = self._explain(queries, codes, users, items)
+        if item_names is None:
+            return explanation
+        return explanation.named(item_names)
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
@@ -571,6 +593,23 @@ def _listed(X: Any) -> Any:
     if hasattr(X, "dtype") or sparse.issparse(X) or not hasattr(X, "__iter__"):
         return X
     return as_frame(X).to_numpy(dtype=object)
+
+
+def _is_table(X: Any) -> bool:
+    if hasattr(X, "columns") or hasattr(X, "column_names"):
+        return True
+    if hasattr(X, "ndim"):
+        return X.ndim > 1
+    return isinstance(X, (list, tuple)) and isinstance(
+        next(iter(X), None), (list, tuple, np.ndarray)
+    )
+
+
+def _read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
+    """Return ids that were given as a list, series or array of one dimension."""
+    if np.ndim(values) == 0:
+        raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
+    return read_ids(pd.Series(values), name=name, role=role)
 
 
 def _masked(scores: NDArray[Any], excluded: ItemLists, place: Codes) -> NDArray[Any]:

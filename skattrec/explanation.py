@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,6 +87,28 @@ class Explanation:
     def __repr__(self) -> str:
         return f"Explanation({len(self)} pairs; fields: {', '.join(self.fields)})"
 
+    def named(self, item_names: Mapping[Any, str]) -> Explanation:
+        """Return the same explanation with sentences that call items by these names.
+
+        Parameters
+        ----------
+        item_names : mapping or Series of item id to str
+            An item without a name goes by its id.
+        """
+        sentences = []
+        for pair, item in enumerate(self.items):
+            past, weights = self.history[pair], self.history_weights[pair]
+            best = past[int(np.argmax(weights))] if len(past) and np.any(weights) else None
+            sentences.append(
+                sentence(
+                    item_names.get(item, item),
+                    field=top_field(self.fields, self.field_weights[pair]),
+                    past_item=None if best is None else item_names.get(best, best),
+                    shared=self.shared_values[pair].get(best, {}),
+                )
+            )
+        return replace(self, sentences=sentences)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row a pair: user, item, score, weight of each field, sentence."""
         frame = pd.DataFrame({"user": self.users, "item": self.items, "score": self.scores})
@@ -104,11 +126,11 @@ class Explanation:
                     "item": np.repeat(self.items[pair : pair + 1], len(past)),
                     "past_item": past,
                     "weight": self.history_weights[pair],
-                    "shared": [_values(shared.get(p, {})) for p in past],
+                    "shared": pd.Series([_values(shared.get(p, {})) for p in past], dtype=object),
                 }
             )
             by_field = self.history_field_weights[pair]
-            if by_field.size:
+            if by_field.shape[-1]:
                 frame[list(self.fields)] = by_field
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
@@ -116,6 +138,12 @@ class Explanation:
 
 def _values(shared: dict[str, tuple[Any, ...]]) -> str:
     return "; ".join(f"{name}: {', '.join(map(str, v))}" for name, v in shared.items())
+
+
+def top_field(fields: tuple[str, ...], weights: NDArray[Any]) -> str | None:
+    """Return the attribute field with the most weight, None where there is none."""
+    shares = [(w, f) for f, w in zip(fields, weights, strict=True) if f != "item"]
+    return max(shares, key=lambda share: share[0])[1] if shares else None
 
 
 def sentence(

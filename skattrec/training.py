@@ -1,9 +1,9 @@
 """How a torch module is trained: batches, the skorch net, what happens around its epochs.
 
-The objective and the sampling of a model live in its training set, an object with one
-vectorised method, ``batch(rows, rng)``. Everything else is common: rows are shuffled and
-sliced (`BatchIterator`), skorch runs the loop (`RecommenderNet`), and `train` assembles both
-with a learning-rate schedule, validation on a ranking metric, and a progress bar.
+The objective and the sampling of a model live in its training set (see `skattrec.batches`).
+The rest is common: skorch runs the loop (`RecommenderNet`), `train` assembles it with a
+learning-rate schedule, validation on a ranking metric and a progress bar, and
+`NeuralRecommender` does all this for an estimator.
 """
 
 from __future__ import annotations
@@ -11,88 +11,26 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, Protocol, cast
+from numbers import Integral, Real
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler, ProgressBar
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset
 
-
-class Batch:
-    """Named tensors that travel to the device together.
-
-    Parameters
-    ----------
-    size : int
-        Number of training rows in the batch, whatever the shapes of the tensors.
-    **tensors : Tensor
-        What the module's ``forward`` takes, by name.
-    """
-
-    def __init__(self, size: int, **tensors: Tensor):
-        self.size = size
-        self.tensors = tensors
-
-    def __len__(self) -> int:
-        return self.size
-
-    def to(self, device: str | torch.device) -> Batch:
-        """Return the batch on `device`."""
-        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
-        return Batch(self.size, **moved)
-
-
-class TrainingSet(Dataset, Protocol):  # type: ignore[misc]
-    """What a model trains on: rows, and how some of them become a batch."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: np.ndarray[Any, Any], rng: np.random.Generator) -> tuple[Batch, Tensor]:
-        """Return inputs and targets of these rows, negatives drawn from `rng` at once."""
-        ...
-
-
-class BatchIterator:
-    """Slices a training set into batches; skorch's iterator for training and validation.
-
-    Parameters
-    ----------
-    dataset : TrainingSet
-    batch_size : int
-    rng : numpy.random.Generator, int
-        Shuffles and draws negatives. An int starts anew in each pass, which makes the
-        losses of a validation set comparable between epochs.
-    shuffle : bool, default=False
-    """
-
-    def __init__(
-        self,
-        dataset: TrainingSet,
-        batch_size: int,
-        rng: np.random.Generator | int,
-        shuffle: bool = False,
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.rng = rng
-        self.shuffle = shuffle
-
-    def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
-        rng = np.random.default_rng(self.rng)
-        rows = np.arange(len(self.dataset))
-        if self.shuffle:
-            rng.shuffle(rows)
-        for start in range(0, len(rows), self.batch_size):
-            yield self.dataset.batch(rows[start : start + self.batch_size], rng)
+from skattrec.base import BaseRecommender, Queries
+from skattrec.batches import Batch, BatchIterator, TrainingSet
+from skattrec.data.interactions import Codes, Interactions
+from skattrec.metrics import RankedPositives, parse_metric
+from skattrec.topk import row_blocks
 
 
 class RecommenderNet(NeuralNet):
@@ -205,6 +143,7 @@ class WarmUpThenLinear:
         self.rising = max(1, round(warm_up * n_steps))
 
     def __call__(self, step: int) -> float:
+        """Return the factor of this step."""
         if step < self.rising:
             return (step + 1) / self.rising
         return max(0.0, (self.n_steps - step) / max(1, self.n_steps - self.rising))
@@ -319,3 +258,148 @@ def history_records(net: RecommenderNet) -> list[dict[str, float]]:
         names = [k for k in epoch if k in keep or k.startswith("valid_")]
         records.append({k: epoch[k] for k in names if not k.endswith("_best")})
     return records
+
+
+class NeuralRecommender(BaseRecommender):
+    """The neural half of the contract: seeds, held-out interactions, training.
+
+    A subclass has the common training parameters and implements ``_build`` and ``_freeze``.
+    """
+
+    # positives of this many users decide over the best epoch: enough to tell epochs apart
+    _n_validation_users: ClassVar[int] = 512
+
+    @abstractmethod
+    def _build(
+        self,
+        interactions: Interactions,
+        rows: NDArray[np.bool_],
+        generator: torch.Generator,
+    ) -> tuple[nn.Module, nn.Module, TrainingSet]:
+        """Return module, criterion and the training set of the chosen rows."""
+
+    @abstractmethod
+    def _freeze(self, module: nn.Module) -> Scorer:
+        """Return what scores with the module's present weights."""
+
+    def _fit(self, interactions: Interactions) -> None:
+        _check_training_parameters(self)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        for_weights, for_batches, for_validation = np.random.SeedSequence(seed).spawn(3)
+        generator = torch.Generator().manual_seed(int(for_weights.generate_state(1)[0]))
+        held_out = hold_out_recent(interactions, self.validation_fraction)
+        module, criterion, training_set = self._build(interactions, ~held_out, generator)
+        validate = None
+        if held_out.any():
+            rng = np.random.default_rng(for_validation)
+            validate = ("valid_ndcg@10", self._validator(interactions, held_out, rng))
+        self.net_ = train(
+            module,
+            criterion,
+            training_set,
+            validate=validate,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            device=self.device,
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+            net_params=self.net_params,
+            rng=np.random.default_rng(for_batches),
+        )
+        self.history_ = history_records(self.net_)
+        self._scorer = self._freeze(self.net_.module_)
+
+    def _validator(
+        self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Callable[[nn.Module], float]:
+        """Return what ranks the held-out positives of some users among the catalogue."""
+        judged = interactions.item_lists(held_out)
+        users = np.flatnonzero(judged.lengths)
+        if len(users) > self._n_validation_users:
+            users = np.sort(rng.choice(users, self._n_validation_users, replace=False))
+        judged = judged.take(users)
+        known = interactions.item_lists(~held_out).take(users)
+        liked = interactions.item_lists(interactions.positive & ~held_out).take(users)
+        queries = Queries(users, liked)
+        metric = parse_metric("ndcg@10")
+        catalogue = np.arange(interactions.n_items)
+
+        def score(module: nn.Module) -> float:
+            scorer = self._freeze(module)
+            ranked = []
+            for block in row_blocks(len(users), 16 * len(catalogue)):
+                rows = np.arange(len(users))[block]
+                seen, positives = known.take(rows), judged.take(rows)
+                excluded = np.zeros((len(rows), len(catalogue)), dtype=bool)
+                excluded[seen.owners, seen.items] = True
+                ranked.append(
+                    RankedPositives.from_matrix(
+                        scorer.score_items(queries.take(block), catalogue),
+                        positives.indptr,
+                        positives.items,
+                        excluded,
+                    )
+                )
+            return float(np.mean(metric(RankedPositives.concatenate(ranked))))
+
+        return score
+
+    def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        with torch.inference_mode():
+            return self._scorer.score_items(queries, items)
+
+    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        with torch.inference_mode():
+            return self._scorer.score_pairs(queries, items)
+
+
+class Scorer(Protocol):
+    """What scores with the weights of a trained module: it holds tables, not an optimiser."""
+
+    def score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        """Return scores (n_queries, n_items)."""
+        ...
+
+    def score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        """Return the score of each query with the item of the same row."""
+        ...
+
+
+def hold_out_recent(interactions: Interactions, fraction: float | None) -> NDArray[np.bool_]:
+    """Choose each user's most recent positives, `fraction` of them, rounded.
+
+    Returns
+    -------
+    held_out : ndarray of bool of shape (n_interactions,)
+        Never all positives of a user.
+    """
+    if not fraction:
+        return np.zeros(len(interactions), dtype=bool)
+    positive = interactions.positive
+    counts = np.bincount(interactions.user_codes[positive], minlength=interactions.n_users)
+    n_held = np.minimum(np.floor(counts * fraction + 0.5), np.maximum(counts - 1, 0))
+    before = np.concatenate([[0], np.cumsum(positive)])
+    ends = before[interactions.indptr[1:]]
+    rank_from_end = ends[interactions.user_codes] - before[:-1]
+    return positive & (rank_from_end <= n_held[interactions.user_codes])
+
+
+def _check_training_parameters(estimator: Any) -> None:
+    """Raise where a training parameter cannot be what it is."""
+    for name, least in (("max_epochs", 1), ("patience", 1)):
+        value = getattr(estimator, name)
+        if value is not None and (not isinstance(value, Integral) or value < least):
+            raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
+    size = estimator.batch_size
+    if size != "auto" and (not isinstance(size, Integral) or size < 1):
+        raise ValueError(f"batch_size={size!r}; it must be 'auto' or an integer of at least 1")
+    for name in ("lr", "weight_decay"):
+        value = getattr(estimator, name)
+        if not isinstance(value, Real) or not value >= 0 or (name == "lr" and value == 0):
+            raise ValueError(f"{name}={value!r}; it must be a positive number")
+    fraction = estimator.validation_fraction
+    if fraction is not None and not (isinstance(fraction, Real) and 0 <= fraction < 1):
+        raise ValueError(f"validation_fraction={fraction!r}; it must be in [0, 1), or None")

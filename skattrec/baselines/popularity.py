@@ -58,7 +58,7 @@ class Popularity(BaseRecommender):
         self._scores = np.append(self.popularity_, self.popularity_.mean())
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
-        return np.broadcast_to(self._scores[items], (len(queries), len(items)))
+        return np.tile(self._scores[items], (len(queries), 1))
 
     def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         return self._scores[items]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.validation import check_scalar
 
 from skattrec.base import BaseRecommender, Queries
 from skattrec.data.interactions import Codes, Interactions
-from skattrec.explanation import Explanation, sentence
+from skattrec.explanation import Explanation
+from skattrec.topk import row_blocks
 
 
 class TransitionKNN(BaseRecommender):
@@ -37,8 +40,9 @@ class TransitionKNN(BaseRecommender):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        Without history all items score 0, and popularity breaks the tie; an unknown item gets
-        the user's mean score. "error" raises a ValueError that names the id.
+        Items that no transition reaches, such as all items of a user without history, score
+        next to 0, by popularity; an unknown item gets the user's mean score. "error" raises a
+        ValueError that names the id.
 
     Attributes
     ----------
@@ -79,6 +83,7 @@ class TransitionKNN(BaseRecommender):
         self.unknown_item = unknown_item
 
     def _fit(self, interactions: Interactions) -> None:
+        self._check_parameters()
         n_items = interactions.n_items
         items = interactions.item_codes[interactions.positive]
         users = interactions.user_codes[interactions.positive]
@@ -91,42 +96,60 @@ class TransitionKNN(BaseRecommender):
         counts = np.bincount(items, minlength=n_items)
         scale = sparse.diags_array(np.maximum(counts, 1.0) ** -self.normalization)
         self.transitions_ = sparse.csr_array(scale @ total @ scale)
-        # far below any transition: decides only between items that no transition reaches
-        self._prior = counts / counts.max() * 1e-9
+        # the last column stands for an unknown item
+        mean = sparse.csr_array(self.transitions_.mean(axis=1)[:, None])
+        self._into = sparse.csr_array(sparse.hstack([self.transitions_, mean]))
+        # below any vote: decides only between items that no transition reaches
+        votes = self.discount ** np.arange(self.history_length, dtype=float)
+        least = self.transitions_.data[self.transitions_.data > 0].min(initial=1.0)
+        popularity = counts / counts.max()
+        prior = 1e-9 * least * votes[votes > 0].min() * popularity
+        self._prior = np.append(prior, prior.mean())
 
-    def _votes(self, queries: Queries) -> sparse.csr_array:
-        """Return the weights (n_queries, n_items) of the items that vote."""
+    def _check_parameters(self) -> None:
+        check_scalar(self.history_length, "history_length", Integral, min_val=1)
+        check_scalar(self.window, "window", Integral, min_val=1)
+        check_scalar(self.discount, "discount", Real, min_val=0, max_val=1)
+        check_scalar(self.normalization, "normalization", Real, min_val=0)
+
+    def _voters(self, queries: Queries) -> tuple[Codes, NDArray[np.float64]]:
+        """Return the items that vote and their weights, each (n_queries, history_length)."""
         n_items = len(self._items)
-        window, mask = queries.histories.last(self.history_length, n_items)
-        mask &= window < n_items  # an item without transitions has no vote
-        rows, lags = np.nonzero(mask)
-        return sparse.csr_array(
-            (self.discount ** lags.astype(float), (rows, window[mask])),
-            shape=(len(queries), n_items),
-        )
+        past, mask = queries.histories.last(self.history_length, n_items)
+        mask &= past < n_items  # an item without transitions has no vote
+        weights = mask * self.discount ** np.arange(self.history_length, dtype=float)
+        return np.where(mask, past, 0), weights
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
-        scores = (self._votes(queries) @ self.transitions_).toarray() + self._prior
-        return np.column_stack([scores, scores.mean(axis=1)])[:, items]
+        past, weights = self._voters(queries)
+        rows, lags = np.nonzero(weights)
+        votes = sparse.csr_array(
+            (weights[rows, lags], (rows, past[rows, lags])),
+            shape=(len(queries), len(self._items)),
+        )
+        return (votes @ self._into[:, items]).toarray() + self._prior[items]
+
+    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        scores = np.empty(len(items))
+        for block in row_blocks(len(items), 64 * self.history_length):
+            votes = self._votes_for(*self._voters(queries.take(block)), items[block])
+            scores[block] = votes.sum(axis=1) + self._prior[items[block]]
+        return scores
+
+    def _votes_for(
+        self, past: Codes, weights: NDArray[np.float64], items: Codes
+    ) -> NDArray[np.float64]:
+        """Return what each past item adds to its pair's score, (n_pairs, history_length)."""
+        columns = np.repeat(items, past.shape[1])
+        return weights * np.asarray(self._into[past.ravel(), columns]).reshape(past.shape)
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:
-        n_items = len(self._items)
-        window, mask = queries.histories.last(self.history_length, n_items)
-        mask &= window < n_items
-        into = sparse.hstack(
-            [self.transitions_, sparse.csr_array(self.transitions_.mean(axis=1)[:, None])]
-        ).tocsc()
-        history, weights, sentences = [], [], []
-        for row, item in enumerate(items):
-            past, lags = window[row, mask[row]], np.flatnonzero(mask[row])
-            weight = into[:, [item]].toarray()[past, 0] * self.discount**lags
-            names = self._item_names(past)
-            history.append(names)
-            weights.append(weight)
-            best = names[np.argmax(weight)] if weight.any() else None
-            sentences.append(sentence(item_ids[row], field=None, past_item=best, shared={}))
+        past, weights = self._voters(queries)
+        votes = self._votes_for(past, weights, items)
+        voting = weights > 0
+        history = [self._item_names(row[real]) for row, real in zip(past, voting, strict=True)]
         return Explanation(
             users=user_ids,
             items=item_ids,
@@ -134,8 +157,8 @@ class TransitionKNN(BaseRecommender):
             fields=(),
             field_weights=np.zeros((len(items), 0)),
             history=history,
-            history_weights=weights,
-            history_field_weights=[np.zeros((len(h), 0)) for h in history],
+            history_weights=[row[real] for row, real in zip(votes, voting, strict=True)],
+            history_field_weights=[np.zeros((len(names), 0)) for names in history],
             shared_values=[{} for _ in history],
-            sentences=sentences,
-        )
+            sentences=[],
+        ).named({})

@@ -104,6 +104,49 @@ class EncodedAttributes:
         )
         return self.values[field][common]
 
+    def triples(self, rows: Codes) -> tuple[Codes, Codes, Codes]:
+        """Return the facts about these rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int64 of shape (n,)
+
+        Returns
+        -------
+        heads, fields, codes : ndarray of int64 of shape (n_facts,)
+            Row, field and value code of each fact.
+        """
+        heads, fields, codes = [], [], []
+        for f, (indptr, indices) in enumerate(zip(self.indptr, self.indices, strict=True)):
+            lists = ItemLists(indptr, indices).take(rows)
+            heads.append(rows[lists.owners])
+            fields.append(np.full(len(lists.items), f))
+            codes.append(lists.items)
+        if not heads:
+            empty = np.zeros(0, dtype=np.int64)
+            return empty, empty, empty
+        return np.concatenate(heads), np.concatenate(fields), np.concatenate(codes)
+
+    def append_empty_row(self) -> EncodedAttributes:
+        """Return the same rows and one more, without values."""
+        indptr = tuple(np.append(i, i[-1]) for i in self.indptr)
+        return EncodedAttributes(self.fields, self.values, indptr, self.indices)
+
+    def restrict(self, n_rows: int) -> EncodedAttributes:
+        """Return the same rows with only those values that occur in the first `n_rows`.
+
+        A value that training never meets says nothing about a row that has it.
+        """
+        values, indptrs, indices = [], [], []
+        for vocabulary, indptr, codes in zip(self.values, self.indptr, self.indices, strict=True):
+            met = np.zeros(len(vocabulary), dtype=bool)
+            met[codes[: indptr[n_rows]]] = True
+            kept = np.concatenate([[0], np.cumsum(met[codes])])
+            values.append(vocabulary[met])
+            indptrs.append(kept[indptr])
+            indices.append((np.cumsum(met) - 1)[codes[met[codes]]])
+        return EncodedAttributes(self.fields, tuple(values), tuple(indptrs), tuple(indices))
+
     def _codes(self, field: int, row: int) -> Codes:
         row = range(self.n_ids)[row]  # negative rows count from the end, others raise IndexError
         start, end = self.indptr[field][row : row + 2]

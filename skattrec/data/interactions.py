@@ -94,8 +94,8 @@ def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
         return pd.DataFrame({label: native[label].to_numpy() for label in native.columns})
     if X is None or isinstance(X, (str, bytes, dict)) or hasattr(X, "collect"):
         raise TypeError(
-            f"{name} is a {type(X).__name__}; give a pandas, polars or pyarrow frame (collected), or "
-            "an array of rows"
+            f"{name} is a {type(X).__name__}; give a pandas, polars or pyarrow frame "
+            "(collected), or an array of rows"
         )
     if not hasattr(X, "dtype") and not sparse.issparse(X):
         # numpy would turn the mixed rows of a list into strings
@@ -312,6 +312,32 @@ class ItemLists:
         return _windows(self.items, self.indptr[:-1], self.indptr[1:], length, pad)
 
 
+class Windows:
+    """The stretch of a sequence before each row: where histories are cut from.
+
+    Parameters
+    ----------
+    items : ndarray of shape (n_entries,)
+        Item codes, sorted by user and time.
+    starts, ends : ndarray of shape (n_rows,)
+        Row r's history is ``items[starts[r]:ends[r]]``.
+    pad : int
+        Code that stands for no item.
+    """
+
+    def __init__(self, items: Codes, starts: Codes, ends: Codes, pad: int):
+        self.items = items
+        self.starts = starts
+        self.ends = ends
+        self.pad = pad
+
+    def cut(
+        self, length: int, rows: NDArray[Any] | slice = slice(None)
+    ) -> tuple[Codes, NDArray[np.bool_]]:
+        """Return the last `length` items before these rows, most recent first, and a mask."""
+        return _windows(self.items, self.starts[rows], self.ends[rows], length, self.pad)
+
+
 def _windows(
     items: Codes, starts: Codes, ends: Codes, length: int, pad: int
 ) -> tuple[Codes, NDArray[np.bool_]]:
@@ -426,11 +452,13 @@ class Interactions:
         mask : ndarray of bool of shape (n_interactions, length)
             Which entries are items.
         """
-        positives = self.item_codes[self.positive]
+        return self.windows().cut(length)
+
+    def windows(self) -> Windows:
+        """Return the positives before each interaction, to cut histories from."""
         before = np.concatenate([[0], np.cumsum(self.positive)])
-        return _windows(
-            positives, before[self.indptr[self.user_codes]], before[:-1], length, self.n_items
-        )
+        starts = before[self.indptr[self.user_codes]]
+        return Windows(self.item_codes[self.positive], starts, before[:-1], self.n_items)
 
     def to_csr(self, rows: NDArray[np.bool_] | None = None) -> sparse.csr_array:
         """Return the binary matrix (n_users, n_items) of the chosen rows (default: all)."""

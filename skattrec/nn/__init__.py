@@ -3,12 +3,15 @@
 from skattrec.nn.attention import co_attention_weights, feed_forward_weights
 from skattrec.nn.attributes import AttributeMean
 from skattrec.nn.heads import MLP, Linear
+from skattrec.nn.losses import BinaryLoss, SoftmaxLoss
 from skattrec.nn.transh import TransH
 
 __all__ = [
     "MLP",
     "AttributeMean",
+    "BinaryLoss",
     "Linear",
+    "SoftmaxLoss",
     "TransH",
     "co_attention_weights",
     "feed_forward_weights",

@@ -86,16 +86,15 @@ class AttributeMean(nn.Module):
     def forward(self, entities: Tensor | None = None) -> Tensor:
         """Return the means (n_fields, n, dim) of these entities, or of all."""
         if entities is None:
-            n, values, lengths = self.n_entities, self._values, self._lengths
-            starts = self._starts
+            n, values, starts = self.n_entities, self._values, self._starts
         else:
             n = len(entities)
-            values, starts, lengths = self._select(entities)
+            values, starts = self._select(entities)
         bags = nn.functional.embedding_bag(values, self.table, starts, mode="mean")
         return bags.view(self.n_fields, n, -1)
 
-    def _select(self, entities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return values, starts and lengths of the bags of these entities."""
+    def _select(self, entities: Tensor) -> tuple[Tensor, Tensor]:
+        """Return values and starts of the bags of these entities."""
         fields = torch.arange(self.n_fields, device=entities.device)[:, None]
         bags = (fields * self.n_entities + entities).flatten()
         lengths = self._lengths[bags]
@@ -104,20 +103,4 @@ class AttributeMean(nn.Module):
         values = self._values[
             steps + torch.repeat_interleave(self._starts[bags] - starts, lengths)
         ]
-        return values, starts, lengths
-
-    def triples(self, entities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the true triples of these entities.
-
-        Returns
-        -------
-        heads, fields, values : Tensor of shape (n_triples,)
-            Position in `entities`, field number, row of `table`.
-        """
-        values, _, lengths = self._select(entities)
-        bags = torch.repeat_interleave(
-            torch.arange(self.n_fields * len(entities), device=entities.device), lengths
-        )
-        true = values < int(self.offsets[-1])  # the unknown vectors are no facts
-        bags, values = bags[true], values[true]
-        return bags % len(entities), bags // len(entities), values
+        return values, starts

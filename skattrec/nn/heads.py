@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +44,7 @@ class MLP(nn.Module):
     def __init__(self, n_in: int, hidden: Sequence[int], generator: torch.Generator):
         super().__init__()
         widths = [n_in, *hidden, 1]
-        self.layers = nn.ModuleList(
-            Linear(a, b, generator) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(Linear(a, b, generator) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., n_in) to (...)."""

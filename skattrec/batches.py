@@ -1,0 +1,206 @@
+"""What models train on: rows that become batches in one vectorised step.
+
+`BatchIterator` shuffles and slices rows; a `TrainingSet` turns a slice into tensors, with the
+histories before its interactions, and negatives drawn for all of them in one call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skattrec.data.attributes import EncodedAttributes
+from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.negatives import NegativeSampler
+from skattrec.nn.losses import NO_CANDIDATE
+
+# positives of a batch whose facts enter the knowledge-graph loss: rows come shuffled, so
+# their mean distance estimates the whole batch's
+_KGE_ROWS = 256
+
+
+class Batch:
+    """Named tensors that travel to the device together.
+
+    Parameters
+    ----------
+    size : int
+        Number of training rows in the batch, whatever the shapes of the tensors.
+    **tensors : Tensor
+        What the module's ``forward`` takes, by name.
+    """
+
+    def __init__(self, size: int, **tensors: Tensor):
+        self.size = size
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return self.size
+
+    def to(self, device: str | torch.device) -> Batch:
+        """Return the batch on `device`."""
+        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
+        return Batch(self.size, **moved)
+
+
+class TrainingSet(Dataset, ABC):
+    """What a model trains on: rows, and how some of them become a batch."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
+        """Return inputs and targets of these rows, negatives drawn from `rng` at once."""
+
+
+class BatchIterator:
+    """Slices a training set into batches; skorch's iterator for training and validation.
+
+    Parameters
+    ----------
+    dataset : TrainingSet
+    batch_size : int
+    rng : numpy.random.Generator, int
+        Shuffles and draws negatives. An int starts anew in each pass, which makes the
+        losses of a validation set comparable between epochs.
+    shuffle : bool, default=False
+    """
+
+    def __init__(
+        self,
+        dataset: TrainingSet,
+        batch_size: int,
+        rng: np.random.Generator | int,
+        shuffle: bool = False,
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.rng = rng
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
+        rng = np.random.default_rng(self.rng)
+        rows = np.arange(len(self.dataset))
+        if self.shuffle:
+            rng.shuffle(rows)
+        for start in range(0, len(rows), self.batch_size):
+            yield self.dataset.batch(rows[start : start + self.batch_size], rng)
+
+
+class HistoryRows(TrainingSet):
+    """Interactions with the history before each, and the facts about their items."""
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        rows: NDArray[np.bool_],
+        history_length: int,
+        facts: EncodedAttributes | None,
+        margin: bool,
+    ):
+        self.windows = interactions.windows()
+        self.rows = np.flatnonzero(rows)
+        self.users = interactions.user_codes
+        self.items = interactions.item_codes
+        self.history_length = history_length
+        self.facts = facts
+        self.margin = margin
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _inputs(self, rows: Codes, candidates: Codes, rng: np.random.Generator) -> Batch:
+        history, mask = self.windows.cut(self.history_length, rows)
+        tensors = {"history": history, "mask": mask, "candidates": candidates}
+        if self.facts is not None:
+            tensors |= self._facts_of(self.items[rows[:_KGE_ROWS]], rng)
+        return Batch(len(rows), **{name: torch.from_numpy(t) for name, t in tensors.items()})
+
+    def _facts_of(self, items: Codes, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        """Return the true triples of items, with a corrupted tail each if there is a margin."""
+        assert self.facts is not None
+        sizes = np.array(self.facts.n_values)
+        offsets = np.cumsum(sizes) - sizes
+        heads, relations, values = self.facts.triples(np.unique(items))
+        triples = {"heads": heads, "relations": relations, "tails": values + offsets[relations]}
+        if self.margin:
+            triples["corrupted"] = rng.integers(sizes[relations]) + offsets[relations]
+        return triples
+
+
+class PositivesAndNegatives(HistoryRows):
+    """Each positive beside freshly drawn negatives."""
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        rows: NDArray[np.bool_],
+        history_length: int,
+        facts: EncodedAttributes | None,
+        margin: bool,
+        sampler: NegativeSampler | LabelledNegatives,
+        n_negatives: int,
+    ):
+        super().__init__(interactions, rows & interactions.positive, history_length, facts, margin)
+        self.sampler = sampler
+        self.n_negatives = n_negatives
+
+    def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
+        """Return histories, candidates (positive first) and targets of these rows."""
+        rows = self.rows[rows]
+        drawn = self.sampler.sample(self.users[rows], self.n_negatives, rng)
+        target = np.zeros((len(rows), 1 + self.n_negatives), dtype=np.float32)
+        target[:, 0] = 1
+        target[:, 1:][drawn < 0] = NO_CANDIDATE
+        candidates = np.column_stack([self.items[rows], np.maximum(drawn, 0)])
+        return self._inputs(rows, candidates, rng), torch.from_numpy(target)
+
+
+class LabelledRows(HistoryRows):
+    """Each row, liked or not, as its own candidate."""
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        rows: NDArray[np.bool_],
+        history_length: int,
+        facts: EncodedAttributes | None,
+        margin: bool,
+    ):
+        super().__init__(interactions, rows, history_length, facts, margin)
+        self.labels = interactions.positive.astype(np.float32)
+
+    def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
+        """Return histories, candidates and labels of these rows."""
+        rows = self.rows[rows]
+        inputs = self._inputs(rows, self.items[rows][:, None], rng)
+        return inputs, torch.from_numpy(self.labels[rows][:, None])
+
+
+class LabelledNegatives:
+    """Draws negatives from what each user did not like; -1 for a user without any."""
+
+    def __init__(self, interactions: Interactions, rows: NDArray[np.bool_]):
+        self.disliked = interactions.item_lists(rows & ~interactions.positive)
+
+    def sample(self, users: Codes, n_negatives: int, rng: np.random.Generator) -> Codes:
+        """Return item codes of shape (n, n_negatives)."""
+        starts, lengths = self.disliked.indptr[users], self.disliked.lengths[users]
+        steps = (rng.random((len(users), n_negatives)) * lengths[:, None]).astype(np.int64)
+        if not len(self.disliked.items):
+            return np.full(steps.shape, -1)
+        drawn = self.disliked.items[
+            np.minimum(starts[:, None] + steps, len(self.disliked.items) - 1)
+        ]
+        return np.where(lengths[:, None] > 0, drawn, -1)
