@@ -14,7 +14,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
@@ -387,19 +386,23 @@ def hold_out_recent(interactions: Interactions, fraction: float | None) -> NDArr
     return positive & (rank_from_end <= n_held[interactions.user_codes])
 
 
+_INTEGER = (int, np.integer)
+_NUMBER = (int, float, np.integer, np.floating)
+
+
 def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
     for name, least in (("max_epochs", 1), ("patience", 1)):
         value = getattr(estimator, name)
-        if value is not None and (not isinstance(value, Integral) or value < least):
+        if value is not None and (not isinstance(value, _INTEGER) or value < least):
             raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
     size = estimator.batch_size
-    if size != "auto" and (not isinstance(size, Integral) or size < 1):
+    if size != "auto" and (not isinstance(size, _INTEGER) or size < 1):
         raise ValueError(f"batch_size={size!r}; it must be 'auto' or an integer of at least 1")
     for name in ("lr", "weight_decay"):
         value = getattr(estimator, name)
-        if not isinstance(value, Real) or not value >= 0 or (name == "lr" and value == 0):
+        if not isinstance(value, _NUMBER) or not value >= 0 or (name == "lr" and value == 0):
             raise ValueError(f"{name}={value!r}; it must be a positive number")
     fraction = estimator.validation_fraction
-    if fraction is not None and not (isinstance(fraction, Real) and 0 <= fraction < 1):
+    if fraction is not None and not (isinstance(fraction, _NUMBER) and 0 <= fraction < 1):
         raise ValueError(f"validation_fraction={fraction!r}; it must be in [0, 1), or None")

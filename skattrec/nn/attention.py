@@ -121,3 +121,11 @@ def co_attention_maps(
     by_user = masked.softmax(-2).masked_fill(~present, 0.0)
     by_item = masked.softmax(-1).masked_fill(~present, 0.0)
     return by_user, by_item
+
+
+def slot_mean(slots: Tensor, present: Tensor | None) -> Tensor:
+    """Mean over the slots that are present; (S, B, C, d) to (B, C, d)."""
+    if present is None:
+        return slots.mean(0)
+    weights = present.to(slots.dtype)
+    return torch.einsum("sbcd,sbc->bcd", slots, weights / weights.sum(0))

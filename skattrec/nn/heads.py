@@ -23,6 +23,11 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_in, n_out, generator=generator) * scale)
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
 
+    @property
+    def offset(self) -> Tensor:
+        """The bias, zeros where there is none, of shape (n_out,)."""
+        return self.weight.new_zeros(self.weight.shape[1]) if self.bias is None else self.bias
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., n_in) to (..., n_out)."""
         return nn.functional.linear(x, self.weight.T, self.bias)
@@ -44,14 +49,15 @@ class MLP(nn.Module):
     def __init__(self, n_in: int, hidden: Sequence[int], generator: torch.Generator):
         super().__init__()
         widths = [n_in, *hidden, 1]
-        self.layers = nn.ModuleList(Linear(a, b, generator) for a, b in pairwise(widths))
+        self.first = Linear(widths[0], widths[1], generator)
+        self.rest = nn.ModuleList(Linear(a, b, generator) for a, b in pairwise(widths[1:]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., n_in) to (...)."""
-        return self.after_first(self.layers[0](x))
+        return self.after_first(self.first(x))
 
     def after_first(self, x: Tensor) -> Tensor:
         """Finish from the first layer's output, before its ReLU; (..., width) to (...)."""
-        for layer in self.layers[1:]:
+        for layer in self.rest:
             x = layer(torch.relu(x))
         return x.squeeze(-1)
