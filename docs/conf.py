@@ -61,14 +61,17 @@ html_theme_options = {
 }
 
 
-def _of_another_package(
+def _skip_foreign(
     app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out what classes inherit from elsewhere: its docstrings link to other sites."""
+    """Leave out what others wrote: scikit-learn's methods, whose links lead nowhere here, and
+    the fields of named tuples, which say nothing.
+    """
     owner = getattr(obj, "__module__", None) or getattr(obj, "__objclass__", object).__module__
-    inherited = what == "class" and callable(obj) and not owner.startswith("skattrec")
-    return True if inherited else None
+    inherited = what == "class" and not owner.startswith("skattrec") and callable(obj)
+    tuple_field = (obj.__doc__ or "").startswith("Alias for field number")
+    return True if inherited or tuple_field else None
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-skip-member", _of_another_package)
+    app.connect("autodoc-skip-member", _skip_foreign)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -76,8 +76,37 @@ class BaseRecommender(BaseEstimator, ABC):
     - ``_link(scores)``, if ``predict`` returns an increasing function of those scores.
     """
 
+    # named settings: constructor parameters by name
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
     # whether an item without interactions can be scored from its attributes
     _represents_items_by_attributes: ClassVar[bool] = False
+
+    @classmethod
+    def from_preset(cls, name: str, **params: Any) -> Self:
+        """Make an estimator with one of the class's named settings.
+
+        Parameters
+        ----------
+        name : str
+            A key of ``presets``: "paper" is the setting of the model's own paper, "accurate" the
+            most accurate one we know.
+        **params
+            Constructor parameters; they win over the preset's.
+
+        Returns
+        -------
+        estimator : object
+
+        Raises
+        ------
+        ValueError
+            The class has no preset of this name.
+        """
+        if name not in cls.presets:
+            raise ValueError(
+                f"{cls.__name__} has no preset {name!r}; choose one of {sorted(cls.presets)}"
+            )
+        return cls(**(cls.presets[name] | params))
 
     # --- fit -------------------------------------------------------------------------
 

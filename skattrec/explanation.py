@@ -109,14 +109,19 @@ class Explanation:
             )
         return replace(self, sentences=sentences)
 
+    @property
+    def _weight_columns(self) -> list[str]:
+        """Column names that a field called "item" or "user" does not take from the ids."""
+        return [f"weight_{name}" for name in self.fields]
+
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a pair: user, item, score, weight of each field, sentence."""
+        """Return one row a pair: user, item, score, weight_FIELD of each field, sentence."""
         frame = pd.DataFrame({"user": self.users, "item": self.items, "score": self.scores})
-        weights = pd.DataFrame(self.field_weights, columns=list(self.fields))
+        weights = pd.DataFrame(self.field_weights, columns=self._weight_columns)
         return pd.concat([frame, weights], axis=1).assign(sentence=self.sentences)
 
     def history_frame(self) -> pd.DataFrame:
-        """Return one row a pair and past item: its weight, by field too, and what is shared."""
+        """Return one row a pair and past item: weight, what is shared, weight_FIELD by field."""
         frames = []
         for pair, past in enumerate(self.history):
             shared = self.shared_values[pair]
@@ -131,7 +136,7 @@ class Explanation:
             )
             by_field = self.history_field_weights[pair]
             if by_field.shape[-1]:
-                frame[list(self.fields)] = by_field
+                frame[self._weight_columns] = by_field
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
 

@@ -76,8 +76,8 @@ class KeepWholeEpochs(Callback):
         else:
             net.module_.load_state_dict(weights)
             message = (
-                f"training was interrupted; the model keeps the weights of epoch "
-                f"{len(net.history) - 1}"
+                f"training was interrupted in epoch {len(net.history)}, which leaves no trace; "
+                "the model is what the epochs before made it"
             )
         warnings.warn(message, UserWarning, stacklevel=2)
 
@@ -394,7 +394,9 @@ def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
     for name, least in (("max_epochs", 1), ("patience", 1)):
         value = getattr(estimator, name)
-        if value is not None and (not isinstance(value, _INTEGER) or value < least):
+        if value is None and name == "patience":
+            continue
+        if not isinstance(value, _INTEGER) or value < least:
             raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
     size = estimator.batch_size
     if size != "auto" and (not isinstance(size, _INTEGER) or size < 1):

@@ -175,7 +175,7 @@ class ACAMScorer:
                 mix = mix / counts.clamp(min=1)[:, :, None]
             if past.present is not None:
                 user_present = counts > 0
-                user_present[:, 0] = True
+                user_present[:, 0] |= ~user_present.any(1)
 
         # mean over the user's slots, already through the head's first layer
         if user_present is None:
@@ -251,12 +251,16 @@ class ACAMScorer:
         return scores
 
     def attend_pairs(
-        self, queries: Queries, items: Codes
+        self, queries: Queries, items: Codes, dropped: Codes | None = None
     ) -> tuple[NDArray[Any], Codes, NDArray[np.bool_], Attended]:
-        """Return logits, history windows, their masks, and what was attended to."""
+        """Return logits, history windows, their masks, and what was attended to.
+
+        `dropped`, of shape (n_pairs,), names a slot to leave out of each pair.
+        """
         window, mask = queries.histories.last(self.history_length, 0)
         history, valid, candidates = (
             torch.from_numpy(a).to(self._device) for a in (window, mask, items[:, None])
         )
-        logits, attended = self.module.attend(history, valid, candidates)
+        slots = None if dropped is None else torch.from_numpy(dropped).to(self._device)
+        logits, attended = self.module.attend(history, valid, candidates, slots)
         return logits[:, 0].cpu().numpy(), window, mask, attended

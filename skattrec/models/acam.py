@@ -355,8 +355,10 @@ class ACAM(NeuralRecommender):
         check_is_fitted(self)
         if self.co_attention == "none":
             raise ValueError("co_attention='none': this model has no co-attention map")
-        maps = self.explain(X, histories=histories).attention_maps
-        assert maps is not None
+        users, items = self._read_pairs(X)
+        seen = self._look(self._queries(users, histories), self._encode_items(items))
+        maps = seen.maps
+        assert maps is not None  # this model has co-attention
         axes = list(self.fields_)
         if groups is None:
             return pd.DataFrame(maps.mean(axis=0), index=axes, columns=axes)
@@ -367,55 +369,101 @@ class ACAM(NeuralRecommender):
         frames = [pd.DataFrame(mean, index=axes, columns=axes) for mean in means]
         return pd.concat(frames, keys=list(labels))
 
+    def predict_without(
+        self, X: Any, fields: ArrayLike, *, histories: Any = None
+    ) -> NDArray[np.float32]:
+        """Predict with one field of each pair taken out of the attention, on both sides.
+
+        What a field contributes to a score, without another training: compare with `predict`.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_pairs, at least 2)
+            Users and items, as in `fit`.
+        fields : str or array-like of str of shape (n_pairs,)
+            Names out of ``fields_``.
+        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
+            See `recommend`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_pairs,)
+            On the scale of `predict`.
+
+        Raises
+        ------
+        ValueError
+            A field that the model does not have, or another number of fields than pairs.
+        """
+        check_is_fitted(self)
+        users, items = self._read_pairs(X)
+        names = np.broadcast_to(np.asarray(fields, dtype=object), (len(users),))
+        dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
+        if (dropped < 0).any():
+            raise ValueError(
+                f"fields names {names[dropped < 0][0]!r}; this model has {list(self.fields_)}"
+            )
+        seen = self._look(self._queries(users, histories), self._encode_items(items), dropped)
+        return self._link(seen.logits)
+
+    def _look(self, queries: Queries, items: Codes, dropped: Codes | None = None) -> _Attention:
+        """Run the forward pass over pairs, in blocks, and keep what it attended to."""
+        scorer = cast(ACAMScorer, self._scorer)
+        blocks = []
+        with torch.inference_mode():
+            for start in range(0, max(1, len(items)), 1024):
+                rows = np.arange(start, min(start + 1024, len(items)))
+                logits, window, mask, attended = scorer.attend_pairs(
+                    queries.take(rows), items[rows], None if dropped is None else dropped[rows]
+                )
+                effect = attended.history_effect[:, :, 0].permute(1, 2, 0)
+                maps = attended.user_map
+                # the weights with which the user's slots enter r_u; without co-attention the
+                # share of each slot in what the history adds
+                weights = effect.sum(1) if maps is None else maps[:, 0].sum(-1)
+                blocks.append(
+                    _Attention(
+                        logits,
+                        window,
+                        mask & (window != items[rows, None]),
+                        effect.cpu().numpy(),
+                        _shares(weights.cpu().numpy()),
+                        None if maps is None else maps[:, 0].cpu().numpy(),
+                    )
+                )
+        return _Attention.concatenate(blocks)
+
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:
-        with torch.inference_mode():
-            logits, past, mask, attended = cast(ACAMScorer, self._scorer).attend_pairs(
-                queries, items
-            )
-        effect = attended.history_effect[:, :, 0].permute(1, 2, 0).cpu().numpy()  # (n, L, S)
-        shares = self._field_shares(attended)
+        seen = self._look(queries, items)
         history, weights, by_field, shared = [], [], [], []
         for row, item in enumerate(items):
-            kept = mask[row] & (past[row] != item)
-            codes = past[row][kept]
+            kept = seen.mask[row]
+            codes, effect = seen.window[row][kept], seen.effect[row][kept]
             names = self._item_names(codes)
             history.append(names)
-            by_field.append(effect[row][kept])
-            total = effect[row][kept].sum(1)
-            weights.append(total / total.sum() if total.sum() > 0 else total)
+            by_field.append(effect)
+            weights.append(_shares(effect.sum(1)))
             shared.append(
                 {
                     name: self._shared(int(code), int(item))
                     for name, code in zip(names, codes, strict=True)
                 }
             )
-        maps = attended.user_map
-        explanation = Explanation(
+        return Explanation(
             users=user_ids,
             items=item_ids,
-            scores=self._link(logits),
+            scores=self._link(seen.logits),
             fields=self.fields_,
-            field_weights=shares,
+            field_weights=seen.shares,
             history=history,
             history_weights=weights,
             history_field_weights=by_field,
             shared_values=shared,
             sentences=[],
-            attention_maps=None if maps is None else maps[:, 0].cpu().numpy(),
-        )
-        return explanation.named({})
-
-    def _field_shares(self, attended: Attended) -> NDArray[Any]:
-        """Return each field's share (n, slots) of the attention between user and candidate."""
-        effect = attended.history_effect[:, :, 0].sum(-1).T  # (n, S)
-        if attended.user_map is not None:
-            effect = effect * attended.user_map[:, 0].sum(-1)
-        weights = effect.cpu().numpy().astype(np.float64)
-        total = weights.sum(axis=1, keepdims=True)
-        even = np.full_like(weights, 1 / weights.shape[1])
-        return np.divide(weights, total, out=even, where=total > 0)
+            attention_maps=seen.maps,
+        ).named({})
 
     def _shared(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
         """Return the attribute values that two items have in common, by field."""
@@ -426,6 +474,38 @@ class ACAM(NeuralRecommender):
             for f, name in enumerate(self._encoded.fields)
         }
         return {name: values for name, values in common.items() if values}
+
+
+class _Attention(NamedTuple):
+    """What the network attended to, one row a pair."""
+
+    logits: NDArray[Any]  # (n,)
+    window: Codes  # (n, history), item codes, most recent first
+    mask: NDArray[np.bool_]  # (n, history), which of them count
+    effect: NDArray[Any]  # (n, history, slots)
+    shares: NDArray[Any]  # (n, slots), rows sum to 1
+    maps: NDArray[Any] | None  # (n, slots, slots), columns sum to 1
+
+    @classmethod
+    def concatenate(cls, blocks: list[_Attention]) -> _Attention:
+        """Return the rows of all blocks."""
+        maps = [block.maps for block in blocks if block.maps is not None]
+        return cls(
+            np.concatenate([block.logits for block in blocks]),
+            np.concatenate([block.window for block in blocks]),
+            np.concatenate([block.mask for block in blocks]),
+            np.concatenate([block.effect for block in blocks]),
+            np.concatenate([block.shares for block in blocks]),
+            np.concatenate(maps) if maps else None,
+        )
+
+
+def _shares(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide weights by their sum over the last axis; all equal where there is none."""
+    weights = weights.astype(np.float64)
+    total = weights.sum(axis=-1, keepdims=True)
+    even = np.full_like(weights, 1 / max(1, weights.shape[-1]))
+    return np.divide(weights, total, out=even, where=total > 0)
 
 
 # --- the network -------------------------------------------------------------------------
@@ -551,8 +631,17 @@ class ACAMModule(nn.Module):
         """
         return self.attend(history, mask, candidates)[0]
 
-    def attend(self, history: Tensor, mask: Tensor, candidates: Tensor) -> tuple[Tensor, Attended]:
-        """Return logits (batch, n_candidates) and the attention behind them."""
+    def attend(
+        self,
+        history: Tensor,
+        mask: Tensor,
+        candidates: Tensor,
+        dropped: Tensor | None = None,
+    ) -> tuple[Tensor, Attended]:
+        """Return logits (batch, n_candidates) and the attention behind them.
+
+        `dropped`, of shape (batch,), names a slot to leave out of each row, on both sides.
+        """
         items, history, candidates = self._compact(history.masked_fill(~mask, 0), candidates)
         table = self.item_slots(items)  # (S, n, d)
         past, now = _gather(table, history), _gather(table, candidates)
@@ -563,16 +652,14 @@ class ACAMModule(nn.Module):
         weights = self._history_weights(table, past, now, history, candidates)  # (S, B, C, L)
         weights = weights * (real if self.positions is None else self._lagged(real))
         user_present = item_present = None
-        if self.missing == "mask":
-            present = self.present_slots(items)
-            filled = present[:, history][:, :, None] * real  # (S, B, C, L)
+        counts = real.sum(-1, keepdim=True)
+        if self.missing == "mask" or dropped is not None:
+            item_present, filled = self._present(items, history, candidates, real, dropped)
             weights = weights * filled
-            user_present = (filled > 0).any(-1)
-            user_present[0] = True
-            item_present = present[:, candidates]
             counts = filled.sum(-1, keepdim=True)
-        else:
-            counts = real.sum(-1, keepdim=True)
+            user_present = counts[..., 0] > 0
+            # a user without history still has a slot of their own to be seen by
+            user_present[0] |= ~user_present.any(0)
         if self.history_attention == "mean":
             weights = weights / counts.clamp(min=1)
         user = weights @ past  # E_u (S, B, C, d), eq. 1
@@ -594,6 +681,24 @@ class ACAMModule(nn.Module):
         parts.append(slot_mean(now, item_present))
         logits = self.mlp(torch.cat(parts, dim=-1))
         return logits, Attended(weights.expand(len(table), -1, -1, -1), past, *maps)
+
+    def _present(
+        self,
+        items: Tensor,
+        history: Tensor,
+        candidates: Tensor,
+        real: Tensor,
+        dropped: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return which slots of candidates (S, B, C) and past items (S, B, C, L) count."""
+        present = torch.ones(self.n_slots, len(items), dtype=torch.bool, device=items.device)
+        if self.missing == "mask":
+            present = self.present_slots(items)
+        now, past = present[:, candidates], present[:, history]
+        if dropped is not None:
+            kept = torch.arange(self.n_slots, device=items.device)[:, None] != dropped
+            now, past = now & kept[..., None], past & kept[..., None]
+        return now, past[:, :, None] * real
 
     def _compact(self, history: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the items of a batch and both index tensors as positions among them."""

@@ -1,0 +1,438 @@
+"""What the contract kit cannot see: forms of ids, histories and cold items, case by case."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from sklearn.exceptions import NotFittedError
+
+from skattrec import Popularity, TransitionKNN
+from skattrec.base import BaseRecommender, Queries
+from skattrec.data import ItemLists
+from skattrec.metrics import make_ranking_scorer
+
+LOG = pd.DataFrame(
+    [
+        ("ann", "alien"),
+        ("ann", "heat"),
+        ("bob", "alien"),
+        ("bob", "jaws"),
+        ("bob", "heat"),
+        ("cid", "jaws"),
+        ("cid", "alien"),
+        ("cid", "gigli"),
+    ],
+    columns=["user", "item"],
+)
+GENRES = {
+    "genre": {
+        "alien": ["horror", "space"],
+        "jaws": "horror",
+        "heat": "crime",
+        "gigli": "crime",
+        "thing": "horror",  # no row of the log has it
+        "solaris": ["space", "drama"],
+    }
+}
+
+
+class SharedGenres(BaseRecommender):
+    """Scores an item by the genres it shares with the history; knows items by genre alone."""
+
+    _represents_items_by_attributes = True
+
+    def __init__(
+        self,
+        item_attributes=None,
+        *,
+        positive_threshold=0.0,
+        unknown_user="average",
+        unknown_item="average",
+    ):
+        self.item_attributes = item_attributes
+        self.positive_threshold = positive_threshold
+        self.unknown_user = unknown_user
+        self.unknown_item = unknown_item
+
+    def _fit(self, interactions):
+        encoded = self._attributes.encode(np.concatenate([self.item_ids_, self._cold.ids]))
+        genres = np.zeros((encoded.n_ids + 1, encoded.n_values[0]))
+        genres[
+            np.repeat(np.arange(encoded.n_ids), np.diff(encoded.indptr[0])), encoded.indices
+        ] = 1
+        self._shared = genres @ genres.T  # the last item, any other, shares nothing
+
+    def _score_items(self, queries, items):
+        votes = np.zeros((len(queries), self._n_codes))
+        np.add.at(votes, (queries.histories.owners, queries.histories.items), 1)
+        return (votes @ self._shared)[:, items]
+
+
+class Probability(Popularity):
+    """Ranks by log-odds, predicts probabilities."""
+
+    def _link(self, scores):
+        return expit(scores)
+
+
+@pytest.fixture
+def popularity():
+    return Popularity().fit(LOG)
+
+
+@pytest.fixture
+def by_genre():
+    return SharedGenres(GENRES).fit(LOG)
+
+
+# --- users ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        ["cid", "ann"],
+        ("cid", "ann"),
+        np.array(["cid", "ann"]),
+        np.array(["cid", "ann"], dtype=object),
+        np.array([["cid", "heat"], ["ann", "jaws"]]),
+        [["cid", "heat"], ["ann", "jaws"]],
+        [("cid",), ("ann",)],
+        pd.Series(["cid", "ann"], index=[7, 3]),
+        pd.Series(["cid", "ann"], dtype="category"),
+        pd.Index(["cid", "ann"]),
+        pd.DataFrame({"item": ["heat", "jaws"], "user": ["cid", "ann"]}),
+        pl.Series("user", ["cid", "ann"]),
+        pl.DataFrame({"item": ["heat", "jaws"], "user": ["cid", "ann"]}),
+        pa.array(["cid", "ann"]),
+        pa.chunked_array([["cid"], ["ann"]]),
+        pa.table({"user": ["cid", "ann"]}),
+    ],
+    ids=lambda users: type(users).__name__,
+)
+def test_users_are_read_from_any_list_or_table(popularity, users):
+    items, scores = popularity.recommend(users, n_recommendations=1)
+    assert_array_equal(items, [["heat"], ["jaws"]])
+    assert_allclose(scores, 2 / 3)
+    assert_array_equal(popularity.seen_items(users).toarray()[1], [True, False, True, False])
+
+
+def test_numbers_in_a_list_stay_numbers_beside_strings():
+    model = Popularity().fit([[1, "a"], [1, "b"], ["x", "b"], [2, "b"], [2, "c"]])
+    items, _ = model.recommend([1, "x"], n_recommendations=1)
+    assert_array_equal(items, [["c"], ["a"]])  # 1 has seen a and b
+    assert model.user_ids_.tolist() == [1, 2, "x"]
+
+
+def test_integers_are_known_by_equal_floats():
+    model = Popularity().fit(np.array([[0, 1], [0, 2], [1, 2], [1, 3]]))
+    items, _ = model.recommend([0.0, 1.0], n_recommendations=1)
+    assert_array_equal(items, [[3], [1]])
+
+
+@pytest.mark.parametrize("users", ["ann", 5, None, {"user": ["ann"]}])
+def test_what_is_no_list_of_users_is_refused(popularity, users):
+    with pytest.raises(TypeError, match="X must be a list or an array of user ids, got"):
+        popularity.recommend(users)
+
+
+def test_a_single_id_is_no_list_of_items(popularity):
+    with pytest.raises(
+        TypeError, match="items must be a list or an array of item ids, got 'jaws'"
+    ):
+        popularity.recommend_users("jaws")
+    with pytest.raises(TypeError, match=r"candidates must be a list .* got 'jaws'"):
+        popularity.recommend(["ann"], candidates="jaws")
+
+
+def test_a_missing_user_is_named_by_row(popularity):
+    with pytest.raises(ValueError, match=r"user ids in 1 row.*row 1"):
+        popularity.recommend(["ann", None])
+
+
+def test_ids_of_another_kind_are_refused(popularity):
+    with pytest.raises(ValueError, match=r"user ids are numbers such as .*7.*fit saw strings"):
+        popularity.recommend([7, 8])
+    with pytest.raises(ValueError, match=r"item ids are numbers such as .*7.*fit saw strings"):
+        popularity.predict([["ann", 7]])
+    numbers = Popularity().fit([[1, 2], [3, 4]])
+    with pytest.raises(ValueError, match=r"user ids are strings such as '1'.*fit saw numbers"):
+        numbers.recommend(["1"])
+
+
+def test_no_users_get_no_recommendations(popularity):
+    items, scores = popularity.recommend([], n_recommendations=2)
+    assert items.shape == scores.shape == (0, 2)
+
+
+def test_users_may_be_asked_for_twice(popularity):
+    items, _ = popularity.recommend(["ann", "bob", "ann"], n_recommendations=1)
+    assert_array_equal(items, [["jaws"], ["gigli"], ["jaws"]])
+
+
+# --- fit and predict ---------------------------------------------------------------------
+
+
+def test_fitted_attributes_say_what_fit_saw():
+    model = Popularity().fit(LOG.assign(price=1.0))
+    assert_array_equal(model.user_ids_, ["ann", "bob", "cid"])
+    assert_array_equal(model.item_ids_, ["alien", "gigli", "heat", "jaws"])
+    assert model.n_features_in_ == 3
+    assert_array_equal(model.feature_names_in_, ["user", "item", "price"])
+
+
+def test_arrays_have_no_feature_names():
+    model = Popularity().fit(LOG.to_numpy())
+    assert model.n_features_in_ == 2
+    assert not hasattr(model, "feature_names_in_")
+
+
+def test_predict_finds_columns_by_name(popularity):
+    swapped = LOG[["item", "user"]].assign(when=3)
+    assert_allclose(popularity.predict(swapped), popularity.predict(LOG))
+
+
+def test_predict_refuses_what_has_no_item(popularity):
+    with pytest.raises(ValueError, match=r"X has 1 features, but Popularity is expecting 2"):
+        popularity.predict(np.array([["ann"], ["bob"]]))
+    with pytest.raises(ValueError, match="now missing:\n- item"):
+        popularity.predict(LOG[["user"]])
+
+
+def test_predict_before_fit_says_so():
+    with pytest.raises(NotFittedError, match="fit"):
+        SharedGenres(GENRES).predict(LOG)
+
+
+def test_pairs_are_scored_as_in_whole_rows(by_genre):
+    pairs = pd.MultiIndex.from_product([by_genre.user_ids_, by_genre.item_ids_]).to_frame()
+    assert_allclose(
+        by_genre.predict(pairs.to_numpy()), by_genre.score_items(["ann", "bob", "cid"]).ravel()
+    )
+
+
+def test_predict_and_recommend_return_the_linked_scores():
+    model = Probability().fit(LOG)
+    items, scores = model.recommend(["ann"], n_recommendations=2)
+    assert_array_equal(items, [["jaws", "gigli"]])
+    assert_allclose(scores, [expit([2 / 3, 1 / 3])])
+    assert_allclose(model.predict([["ann", "jaws"], ["ann", "gigli"]]), scores[0])
+    assert_allclose(model.recommend_users(["gigli"], n_recommendations=1)[1], expit([[1 / 3]]))
+    assert_allclose(model.score_items(["ann"]), [[1, 1 / 3, 2 / 3, 2 / 3]])
+
+
+def test_score_is_ndcg_of_held_out_positives(popularity):
+    held_out = pd.DataFrame({"user": ["ann", "ann", "bob"], "item": ["gigli", "jaws", "gigli"]})
+    # ann: jaws, then gigli, both wanted; bob: gigli is all that is left
+    assert popularity.score(held_out) == pytest.approx(1.0)
+    only_gigli = popularity.score(held_out, [5, 0, 0])
+    assert only_gigli == pytest.approx(1 / np.log2(3))
+    assert only_gigli == make_ranking_scorer("ndcg@10")(popularity, held_out, [5, 0, 0])
+
+
+def test_score_reads_the_threshold_of_the_model():
+    ratings = [1, 5, 5, 5, 5, 5, 5, 5]
+    model = Popularity(positive_threshold=3).fit(LOG, ratings)
+    held_out = pd.DataFrame({"user": ["ann", "ann"], "item": ["gigli", "jaws"]})
+    assert model.score(held_out, [2, 4]) == pytest.approx(1.0)
+    assert model.score(held_out, [4, 2]) == pytest.approx(1 / np.log2(3))
+
+
+def test_rows_that_were_not_liked_are_seen_but_no_history():
+    model = SharedGenres(GENRES).fit(LOG, [0, 1, 1, 1, 1, 1, 1, 1])
+    assert_allclose(model.predict([["ann", "jaws"], ["ann", "gigli"]]), [0, 1])
+    items, _ = model.recommend(["ann"], n_recommendations=2)
+    assert_array_equal(items, [["gigli", "jaws"]])  # alien was seen
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, True, "3", None])
+def test_counts_must_be_positive_integers(popularity, n):
+    with pytest.raises(ValueError, match=r"n_recommendations=.*; it must be an integer"):
+        popularity.recommend(["ann"], n_recommendations=n)
+    with pytest.raises(ValueError, match=r"n_recommendations=.*; it must be an integer"):
+        popularity.recommend_users(["jaws"], n_recommendations=n)
+
+
+def test_no_candidates_leave_nothing(popularity):
+    with pytest.raises(ValueError, match=r"only 0 item\(s\) are left for 'ann'"):
+        popularity.recommend(["ann"], n_recommendations=1, candidates=[])
+
+
+def test_too_many_recommendations_name_the_user_with_the_fewest_left(popularity):
+    with pytest.raises(ValueError, match=r"only 1 item\(s\) are left for 'bob'"):
+        popularity.recommend(["ann", "bob"], n_recommendations=2)
+    with pytest.raises(ValueError, match=r"only 0 user\(s\) are left for 'alien'"):
+        popularity.recommend_users(["jaws", "alien"], n_recommendations=1)
+
+
+def test_recommend_users_can_include_those_who_met_the_item(popularity):
+    users, _ = popularity.recommend_users(["alien"], n_recommendations=3, exclude_seen=False)
+    assert_array_equal(np.sort(users), [["ann", "bob", "cid"]])
+
+
+def test_a_model_without_explanations_says_so(popularity):
+    with pytest.raises(NotImplementedError, match="Popularity does not explain its scores"):
+        popularity.explain(LOG)
+
+
+def test_explain_calls_items_by_the_names_it_is_given():
+    model = TransitionKNN().fit(LOG)
+    told = model.explain([["ann", "jaws"]], item_names={"jaws": "Jaws (1975)", "alien": "Alien"})
+    assert str(told) == "Jaws (1975) is recommended because of Alien."
+
+
+def test_queries_of_rows():
+    queries = Queries(
+        np.array([2, -1, 0]), ItemLists.from_codes(np.array([0, 2, 2]), np.array([5, 6, 7]), 3)
+    )
+    for rows in (slice(1, 3), np.array([1, 2])):
+        taken = queries.take(rows)
+        assert_array_equal(taken.users, [-1, 0])
+        assert_array_equal(taken.histories.lengths, [0, 2])
+        assert_array_equal(taken.histories.items, [6, 7])
+
+
+# --- histories -----------------------------------------------------------------------
+
+
+def served(model, user, history, **options):
+    rows = pd.DataFrame({"user": user, "item": history})
+    return model.score_items([user], histories=rows, **options)[0]
+
+
+def test_unknown_items_in_a_history_do_not_vote():
+    model = TransitionKNN(discount=1).fit(LOG)
+    assert_allclose(served(model, "new", ["alien", "nothing"]), served(model, "new", ["alien"]))
+
+
+def test_unknown_items_in_a_history_are_named_under_error():
+    model = TransitionKNN(unknown_item="error").fit(LOG)
+    histories = [["new", "alien"], ["new", "nothing"]]
+    with pytest.raises(ValueError, match=r"item 'nothing' \(row 1 of histories; 1 such row"):
+        model.recommend(["new"], n_recommendations=1, histories=histories)
+
+
+def test_unknown_items_of_users_who_are_not_asked_for_do_not_matter():
+    model = TransitionKNN(unknown_item="error").fit(LOG)
+    histories = [["other", "nothing"], ["new", "alien"]]
+    items, _ = model.recommend(["new"], n_recommendations=1, histories=histories)
+    assert_array_equal(items, [["heat"]])
+
+
+def test_a_repeated_item_counts_at_its_last_place():
+    model = TransitionKNN(history_length=2, discount=0.5).fit(LOG)
+    repeated = served(model, "new", ["jaws", "heat", "alien", "heat", "heat"])
+    assert_allclose(repeated, served(model, "new", ["jaws", "alien", "heat"]))
+    assert not np.allclose(repeated, served(model, "new", ["heat", "alien"]))
+
+
+def test_histories_of_different_lengths_do_not_mix():
+    model = TransitionKNN().fit(LOG)
+    histories = {"x": ["alien"], "y": ["jaws", "heat", "alien"], "ann": ["gigli"], "z": ["heat"]}
+    rows = pd.DataFrame([(u, i) for u, items in histories.items() for i in items]).set_axis(
+        ["user", "item"], axis=1
+    )
+    users = ["z", "y", "bob", "x", "nobody", "ann"]
+    together = model.score_items(users, histories=rows)
+    for row, user in enumerate(users):
+        alone = (
+            served(model, user, histories[user])
+            if user in histories
+            else model.score_items([user])[0]
+        )
+        assert_allclose(together[row], alone)
+
+
+def test_a_fresh_history_takes_the_place_of_the_old_one(by_genre):
+    histories = [["ann", "jaws"]]
+    assert_allclose(by_genre.score_items(["ann"]), [[2, 1, 1, 1]])
+    assert_allclose(by_genre.score_items(["ann"], histories=histories), [[1, 0, 0, 1]])
+    # what fit saw stays excluded, and so does the fresh history
+    with pytest.raises(ValueError, match=r"only 1 item\(s\) are left"):
+        by_genre.recommend(["ann"], n_recommendations=2, histories=histories)
+
+
+def test_a_history_serves_an_unknown_user_under_error():
+    model = SharedGenres(GENRES, unknown_user="error").fit(LOG)
+    items, scores = model.recommend(["new"], n_recommendations=1, histories=[["new", "heat"]])
+    assert items.tolist() == [["gigli"]] and scores.tolist() == [[1.0]]
+    with pytest.raises(ValueError, match=r"user 'newer' \(row 1; 1 such row.*histories="):
+        model.recommend(["new", "newer"], n_recommendations=1, histories=[["new", "heat"]])
+
+
+def test_explain_reads_histories():
+    model = TransitionKNN().fit(LOG)
+    told = model.explain([["new", "heat"]], histories=[["new", "alien"], ["other", "jaws"]])
+    assert [past.tolist() for past in told.history] == [["alien"]]
+
+
+# --- items that only their attributes make known ---------------------------------------------
+
+
+def test_cold_items_are_scored_by_attributes(by_genre):
+    # ann liked alien (horror, space) and heat (crime)
+    pairs = [["ann", "thing"], ["ann", "solaris"], ["ann", "nothing"], ["new", "thing"]]
+    assert_allclose(by_genre.predict(pairs), [1, 1, 0, 0])
+
+
+def test_cold_items_are_candidates_only_where_they_are_named(by_genre):
+    items, _ = by_genre.recommend(["ann"], n_recommendations=2)
+    assert set(items[0]) == {"gigli", "jaws"}
+    items, scores = by_genre.recommend(
+        ["bob"], n_recommendations=3, candidates=["solaris", "gigli", "thing"]
+    )
+    assert_array_equal(items, [["thing", "gigli", "solaris"]])
+    assert_array_equal(scores, [[2, 1, 1]])
+    with pytest.raises(
+        ValueError, match=r"candidates name 1 item\(s\) that do not exist.*'nothing'"
+    ):
+        by_genre.recommend(["bob"], candidates=["thing", "nothing"])
+
+
+def test_cold_items_can_be_excluded(by_genre):
+    items, _ = by_genre.recommend(
+        ["bob"],
+        n_recommendations=1,
+        candidates=["thing", "solaris"],
+        exclude_interactions=[["bob", "thing"], ["ann", "solaris"]],
+    )
+    assert_array_equal(items, [["solaris"]])
+
+
+def test_cold_items_count_in_histories(by_genre):
+    assert_allclose(served(by_genre, "new", ["thing"]), [1, 0, 0, 1])
+    items, _ = by_genre.recommend(
+        ["new"], n_recommendations=1, candidates=["thing", "jaws"], histories=[["new", "thing"]]
+    )
+    assert_array_equal(items, [["jaws"]])  # the history itself is excluded
+
+
+def test_users_are_found_for_cold_items(by_genre):
+    users, scores = by_genre.recommend_users(["thing", "jaws", "thing"], n_recommendations=1)
+    assert_array_equal(users, [["bob"], ["ann"], ["bob"]])
+    assert_array_equal(scores, [[2], [1], [2]])
+
+
+def test_cold_items_are_known_under_error_and_others_are_not():
+    model = SharedGenres(GENRES, unknown_item="error").fit(LOG)
+    assert_allclose(model.predict([["ann", "thing"]]), 1)
+    with pytest.raises(ValueError, match=r"item 'nothing' \(row 1 of X; .*unknown_item='average'"):
+        model.predict([["ann", "thing"], ["ann", "nothing"]])
+
+
+def test_a_model_that_reads_no_attributes_knows_no_cold_items():
+    class IdsOnly(SharedGenres):
+        _represents_items_by_attributes = False
+
+    model = IdsOnly(GENRES).fit(LOG)
+    assert_allclose(model.predict([["ann", "thing"]]), 0)
+    with pytest.raises(ValueError, match="do not exist, such as 'thing'"):
+        model.recommend(["ann"], candidates=["thing"])
+
+
+def test_attributes_of_other_items_are_refused():
+    with pytest.raises(ValueError, match="item_attributes describes none of the items in X"):
+        SharedGenres({"genre": {"up": "drama", "coco": "drama"}}).fit(LOG)

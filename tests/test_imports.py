@@ -1,0 +1,190 @@
+"""What costs torch, who imports whom, and that public names exist."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import skattrec
+
+PACKAGE = Path(skattrec.__file__).parent
+
+# A file imports from its own floor or a lower one.
+FLOORS = {
+    "_version": 1,
+    "data": 1,
+    "datasets": 1,
+    "topk": 1,
+    "explanation": 1,
+    "metrics": 2,
+    "model_selection": 2,
+    "base": 2,
+    "nn": 3,
+    "batches": 3,
+    "training": 3,
+    "models": 4,
+    "baselines": 4,
+    "inspection": 5,
+    "persistence": 5,
+    "testing": 5,
+}
+# What neighbours of one floor must not import, besides.
+FORBIDDEN = {
+    "data": {"datasets", "topk", "explanation"},
+    "datasets": {"topk", "explanation"},
+    "topk": {"data", "datasets", "explanation"},
+    "explanation": {"data", "datasets", "topk"},
+    # the scorer and the splitters know estimators by their methods only
+    "metrics": {"base", "model_selection"},
+    "model_selection": {"base"},
+    "nn": {"batches", "training"},
+    "batches": {"training"},
+    "baselines": {"models", "nn", "batches", "training"},
+    "models": {"baselines"},
+}
+TORCH_FROM = 3
+
+
+def imported_modules(path):
+    """Return (line, dotted name) of everything that a file imports, inside functions too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            found.append((node.lineno, node.module))
+            if node.module == "skattrec":
+                found += [(node.lineno, f"skattrec.{alias.name}") for alias in node.names]
+    return found
+
+
+def home(path):
+    """Return the name, right below skattrec, of the module or package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def files():
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def edges():
+    """Return (file, line, own module, imported module) of the imports within the package."""
+    for path in files():
+        for line, name in imported_modules(path):
+            if name.startswith("skattrec."):
+                target = name.split(".")[1]
+                target = skattrec._HOME.get(target, f"skattrec.{target}").split(".")[1]
+                yield path.relative_to(PACKAGE.parent), line, home(path), target
+
+
+def test_every_module_has_a_floor():
+    modules = {home(path) for path in files()}
+    assert modules <= set(FLOORS), f"give a floor to {sorted(modules - set(FLOORS))}"
+
+
+def test_imports_run_down_the_floors():
+    wrong = [
+        f"{path}:{line} (floor {FLOORS[own]}) imports skattrec.{target} (floor {FLOORS[target]})"
+        for path, line, own, target in edges()
+        if FLOORS[target] > FLOORS[own]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_neighbours_keep_apart():
+    wrong = [
+        f"{path}:{line}: skattrec.{own} must not import skattrec.{target}"
+        for path, line, own, target in edges()
+        if target in FORBIDDEN.get(own, ())
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def cyclic(graph):
+    """Return the part of a graph {module: imported modules} that import order cannot resolve."""
+    while True:
+        resolved = {m for targets in graph.values() for m in targets} - set(graph)
+        smaller = {own: targets - resolved for own, targets in graph.items() if targets - resolved}
+        if smaller == graph:
+            return graph
+        graph = smaller
+
+
+def test_no_cycle_between_modules():
+    graph = {}
+    for _, _, own, target in edges():
+        if own != target:
+            graph.setdefault(own, set()).add(target)
+    assert not cyclic(graph), "these modules import each other"
+
+
+def test_a_cycle_would_be_found():
+    assert not cyclic({"a": {"b", "c"}, "b": {"c"}})
+    assert cyclic({"a": {"b"}, "b": {"c", "d"}, "c": {"a"}}) == {
+        "a": {"b"},
+        "b": {"c"},
+        "c": {"a"},
+    }
+
+
+def test_torch_comes_in_on_the_third_floor():
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        for path in files()
+        if FLOORS[home(path)] < TORCH_FROM or home(path) in ("baselines", "testing")
+        for line, name in imported_modules(path)
+        if name.split(".")[0] in ("torch", "skorch")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_walk_sees_imports_inside_functions(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("import a.b\n\ndef f():\n    from skattrec import base\n    import c as d\n")
+    assert imported_modules(file) == [
+        (1, "a.b"),
+        (4, "skattrec"),
+        (4, "skattrec.base"),
+        (5, "c"),
+    ]
+
+
+def test_floors_below_the_third_load_no_torch():
+    statements = [
+        "import skattrec",
+        "import skattrec.metrics, skattrec.model_selection, skattrec.data, skattrec.datasets",
+        "import skattrec.baselines, skattrec.base, skattrec.testing",
+        "from skattrec import AttributeTable, Popularity; Popularity().fit([[1, 2]])",
+    ]
+    code = "import sys\n" + "\n".join(
+        f"{statement}\nprint(sorted({{'torch', 'skorch'}} & set(sys.modules)))"
+        for statement in statements
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = dict(zip(statements, done.stdout.splitlines(), strict=True))
+    assert set(loaded.values()) == {"[]"}, loaded
+
+
+@pytest.mark.parametrize("name", skattrec.__all__)
+def test_public_names_exist(name):
+    assert name in dir(skattrec)
+    assert getattr(skattrec, name) is not None
+
+
+def test_public_names_are_those_of_their_home():
+    for name, module in skattrec._HOME.items():
+        assert getattr(skattrec, name) is getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize("name", skattrec._FLOORS)
+def test_floors_are_attributes(name):
+    assert getattr(skattrec, name).__name__ == f"skattrec.{name}"
+
+
+def test_other_names_raise():
+    with pytest.raises(AttributeError, match="module 'skattrec' has no attribute 'ALS'"):
+        skattrec.ALS  # noqa: B018
