@@ -30,6 +30,7 @@ from skattrec.data.interactions import (
     read_columns,
     read_ids,
     read_target,
+    shown,
 )
 from skattrec.explanation import Explanation
 from skattrec.topk import row_blocks, top_k
@@ -174,7 +175,7 @@ class BaseRecommender(BaseEstimator, ABC):
         if not np.isin(Vocabulary(table.ids).encode(ids), -1, invert=True).any():
             raise ValueError(
                 f"{name} describes none of the {role}s in X: it has ids such as "
-                f"{table.ids[0]!r}, X has ids such as {ids[0]!r}"
+                f"{shown(table.ids[0])}, X has ids such as {shown(ids[0])}"
             )
         return table
 
@@ -257,7 +258,7 @@ class BaseRecommender(BaseEstimator, ABC):
         if refused.any() and self.unknown_item == "error":
             row = int(np.flatnonzero(refused)[0])
             raise ValueError(
-                f"item {ids[row]!r} (row {row} of {name}; {int(refused.sum())} such row(s)) was "
+                f"item {shown(ids[row])} (row {row} of {name}; {int(refused.sum())} such row(s)) was "
                 "not seen in fit; leave it out, give it attributes if the model uses them, or set "
                 "unknown_item='average'"
             )
@@ -288,7 +289,7 @@ class BaseRecommender(BaseEstimator, ABC):
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             raise ValueError(
-                f"user {ids[row]!r} (row {row}; {int((~served).sum())} such row(s)) was not seen "
+                f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not seen "
                 "in fit; give a history in histories=, or set unknown_user='average'"
             )
         return Queries(codes, lists)
@@ -446,7 +447,7 @@ class BaseRecommender(BaseEstimator, ABC):
         if (codes < 0).any():
             bad = ids[codes < 0]
             raise ValueError(
-                f"candidates name {len(bad)} item(s) that do not exist, such as {bad[0]!r}: "
+                f"candidates name {len(bad)} item(s) that do not exist, such as {shown(bad[0])}: "
                 "neither seen in fit nor scorable by attributes"
             )
         _, first = np.unique(codes, return_index=True)
@@ -487,7 +488,7 @@ class BaseRecommender(BaseEstimator, ABC):
             row = int(np.argmin(left))
             raise ValueError(
                 f"n_recommendations={n}, but only {left[row]} {what}(s) are left for "
-                f"{ids[row]!r}; ask for fewer, or exclude less"
+                f"{shown(ids[row])}; ask for fewer, or exclude less"
             )
 
     def recommend_users(
@@ -663,8 +664,8 @@ def _check_same_kind(ids: NDArray[Any], fitted: NDArray[Any], codes: Codes, role
     if None not in kinds and kinds[0] != kinds[1]:
         names = {True: "strings", False: "numbers"}
         raise ValueError(
-            f"{role} ids are {names[bool(kinds[0])]} such as {ids[0]!r}, but fit saw "
-            f"{names[bool(kinds[1])]} such as {fitted[0]!r}; convert one of them"
+            f"{role} ids are {names[bool(kinds[0])]} such as {shown(ids[0])}, but fit saw "
+            f"{names[bool(kinds[1])]} such as {shown(fitted[0])}; convert one of them"
         )
 
 

@@ -6,13 +6,14 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skattrec import Popularity, TransitionKNN
+from skattrec import ACAM, Popularity, TransitionKNN
 from skattrec.testing import check_recommender, recommender_checks
 
 # Neural models in a size that trains in a moment: what is tested is the contract.
 RECOMMENDERS = [
     Popularity(),
     TransitionKNN(),
+    ACAM(max_epochs=2, embedding_dim=8, attention_units=8, mlp_hidden=(8,)),
 ]
 
 CHECKS = {check.__name__: check for check in recommender_checks()}

@@ -25,6 +25,15 @@ from skattrec.training import (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Batches this small lose more to waiting threads than they gain."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 class Noisy(TrainingSet):
     """Rows of a linear problem; inputs get noise drawn for the batch, as negatives are."""
 

@@ -162,7 +162,8 @@ def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
             times = numbers
         else:
             parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
-            bad = parsed.isna().to_numpy()
+            # among numbers the text is at fault, among dates what is no date
+            bad = (numbers if numbers.notna().any() else parsed).isna().to_numpy()
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 raise ValueError(
@@ -208,6 +209,11 @@ def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
     if n_rows is not None:
         check_consistent_length(target, np.empty(n_rows))
     return target
+
+
+def shown(id_: Any) -> str:
+    """Return an id as messages show it: as the user wrote it, not as numpy holds it."""
+    return repr(id_.item() if isinstance(id_, np.generic) else id_)
 
 
 class Vocabulary:
@@ -410,7 +416,7 @@ class Interactions:
             user, item = self.users.ids[users[row]], self.items.ids[items[row]]
             warnings.warn(
                 f"X has {dropped} row(s) that repeat a (user, item) pair, such as "
-                f"({user!r}, {item!r}); each pair is kept once, with its last value and time",
+                f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value and time",
                 UserWarning,
                 stacklevel=5,
             )

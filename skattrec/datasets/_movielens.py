@@ -158,7 +158,9 @@ def fetch_movielens(
         item_names : Series of shape (n_items_described,)
             Titles by item.
         feature_names : list of str
+            Columns of ``data``.
         target_name : str
+            Name of ``target``.
         DESCR : str
             What the data set is, and the terms of its use.
     data, target : tuple

@@ -110,8 +110,11 @@ def make_preferences(
         preferred_field, preferred_value : Series of shape (n_users,)
             By user, the field that drives the user and the favourite value in it.
         feature_names : list of str
+            Columns of ``data``.
         target_name : str
+            Name of ``target``.
         DESCR : str
+            What was planted, and how.
     data, target : tuple
         If ``return_X_y=True``.
 

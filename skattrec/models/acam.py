@@ -102,12 +102,12 @@ class ACAM(NeuralRecommender):
     kge_loss : {"positive", "margin"}, default="positive"
         TransH distance of true facts alone (eq. 5), or by how much less than 1 it stays below
         that of corrupted ones.
-    max_epochs : int, default=10
+    max_epochs : int, default=20
         Passes over the training data at most. The learning rate falls to zero over them.
     batch_size : int or "auto", default="auto"
         Positives per step; "auto" takes a power of two from 32 to 1024 that makes about 100
         steps an epoch.
-    lr : float, default=0.01
+    lr : float, default=0.005
         Peak learning rate of Adam.
     weight_decay : float, default=1e-5
         L2 penalty on all parameters.
@@ -115,7 +115,7 @@ class ACAM(NeuralRecommender):
         Share of each user's most recent positives that is held out to choose the best epoch by
         nDCG@10; None or 0 trains on everything for `max_epochs`. Held-out items are part of
         the histories again when the fitted model is used.
-    patience : int or None, default=3
+    patience : int or None, default=5
         Epochs without improvement after which training stops; None never stops early.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -194,12 +194,12 @@ class ACAM(NeuralRecommender):
         popularity_exponent: float = 0.75,
         kge_weight: float = 0.05,
         kge_loss: str = "positive",
-        max_epochs: int = 10,
+        max_epochs: int = 20,
         batch_size: int | str = "auto",
-        lr: float = 0.01,
+        lr: float = 0.005,
         weight_decay: float = 1e-5,
         validation_fraction: float | None = 0.1,
-        patience: int | None = 3,
+        patience: int | None = 5,
         device: str = "auto",
         callbacks: list[Any] | None = None,
         verbose: int | str = "auto",
@@ -375,6 +375,7 @@ class ACAM(NeuralRecommender):
         """Predict with one field of each pair taken out of the attention, on both sides.
 
         What a field contributes to a score, without another training: compare with `predict`.
+        A side's only slot cannot be taken away and stays.
 
         Parameters
         ----------
@@ -658,8 +659,9 @@ class ACAMModule(nn.Module):
             weights = weights * filled
             counts = filled.sum(-1, keepdim=True)
             user_present = counts[..., 0] > 0
-            # a user without history still has a slot of their own to be seen by
+            # a side without any slot keeps its own, so that the other has something to see
             user_present[0] |= ~user_present.any(0)
+            item_present[0] |= ~item_present.any(0)
         if self.history_attention == "mean":
             weights = weights / counts.clamp(min=1)
         user = weights @ past  # E_u (S, B, C, d), eq. 1

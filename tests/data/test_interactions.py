@@ -227,6 +227,7 @@ def test_dates_beyond_the_nanosecond_range_keep_their_order():
         (["yesterday", "10"], "cannot be ordered, the first in row 0: 'yesterday'"),
         (["2020-01-01", None], "timestamps in .* row 1"),
         (["1", None], "timestamps in .* row 1"),
+        ([10, "soon", 12], "cannot be ordered, the first in row 1: 'soon'"),
         ([1j, 2.0], "Complex data not supported"),
         ([1.0, np.nan], r"timestamps in 1 row\(s\), the first in row 1"),
         ([np.inf, 1.0], r"timestamps in 1 row\(s\), the first in row 0"),
