@@ -258,9 +258,9 @@ class BaseRecommender(BaseEstimator, ABC):
         if refused.any() and self.unknown_item == "error":
             row = int(np.flatnonzero(refused)[0])
             raise ValueError(
-                f"item {shown(ids[row])} (row {row} of {name}; {int(refused.sum())} such row(s)) was "
-                "not seen in fit; leave it out, give it attributes if the model uses them, or set "
-                "unknown_item='average'"
+                f"item {shown(ids[row])} (row {row} of {name}; {int(refused.sum())} such row(s)) "
+                "was not seen in fit; leave it out, give it attributes if the model uses them, or "
+                "set unknown_item='average'"
             )
         return np.where(unknown, self._n_codes - 1, codes)
 
@@ -289,8 +289,8 @@ class BaseRecommender(BaseEstimator, ABC):
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             raise ValueError(
-                f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not seen "
-                "in fit; give a history in histories=, or set unknown_user='average'"
+                f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not "
+                "seen in fit; give a history in histories=, or set unknown_user='average'"
             )
         return Queries(codes, lists)
 

@@ -161,9 +161,11 @@ def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
         if numbers.notna().all():
             times = numbers
         else:
-            parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
             # among numbers the text is at fault, among dates what is no date
-            bad = (numbers if numbers.notna().any() else parsed).isna().to_numpy()
+            parsed = numbers
+            if numbers.isna().all():
+                parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
+            bad = parsed.isna().to_numpy()
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 raise ValueError(
@@ -416,7 +418,8 @@ class Interactions:
             user, item = self.users.ids[users[row]], self.items.ids[items[row]]
             warnings.warn(
                 f"X has {dropped} row(s) that repeat a (user, item) pair, such as "
-                f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value and time",
+                f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value "
+                "and time",
                 UserWarning,
                 stacklevel=5,
             )

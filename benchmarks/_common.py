@@ -1,0 +1,133 @@
+"""What the measurements share: real data, splits, clocks, and how results are kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skattrec.data import AttributeTable
+from skattrec.datasets import fetch_movielens, get_data_home, load_triples
+from skattrec.model_selection import LeaveLastOut
+
+RESULTS = Path(__file__).parent / "results"
+FREEBASE_FIELDS = {
+    "film.film.genre": "genre",
+    "film.film.actor": "actor",
+    "film.film.directed_by": "director",
+    "film.film.written_by": "writer",
+}
+FIELDS = ["genre", "actor", "director", "writer"]
+
+
+def arguments(description: str, family: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="one seed, less data: a smoke test")
+    parser.add_argument("--seeds", type=int, default=3)
+    if family:
+        parser.add_argument("--family", choices=family, required=True)
+    return parser.parse_args()
+
+
+def movielens_100k() -> tuple[pd.DataFrame, AttributeTable]:
+    """ML-100K, all ratings positive, with four fields of the Freebase graph."""
+    folder = get_data_home() / "ml-100k-freebase"
+    table = load_triples(folder / "ml-100k.kg", folder / "ml-100k.link", fields=FREEBASE_FIELDS)
+    return fetch_movielens("100k").data, table[FIELDS]
+
+
+def movielens_1m() -> tuple[pd.DataFrame, AttributeTable]:
+    """ML-1M, all ratings positive, with genre, director, writer and cast."""
+    names = [
+        "id", "title", "year", "class", "date", "genre", "director", "writer", "actor",
+        "plot", "poster",
+    ]  # fmt: skip
+    path = get_data_home() / "ml-1m" / "movies_extrainfos.dat"
+    lines = path.read_text(encoding="latin-1").splitlines()
+    rows = [line.split("::") for line in lines if line.count("::") >= 8]
+    wide = pd.DataFrame([row[: len(names)] for row in rows], columns=names)
+    wide.index = wide.pop("id").astype(int)
+    columns = {}
+    for field in FIELDS:
+        # "A (screenplay), B (story)": the role in brackets is no part of the name
+        cells = wide[field].str.replace(r"\s*\([^)]*\)", "", regex=True).str.split(", ")
+        columns[field] = [sorted({v.strip() for v in c} - {"", "N/A"}) for c in cells]
+    return fetch_movielens("1m").data, AttributeTable(pd.DataFrame(columns, index=wide.index))
+
+
+def last_out(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    train, test = next(LeaveLastOut().split(X))
+    return X.iloc[train], X.iloc[test]
+
+
+class Clock:
+    """CPU and wall seconds of a block."""
+
+    def __enter__(self) -> Clock:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.cpu = time.process_time() - self._cpu
+        self.wall = time.perf_counter() - self._wall
+
+
+def peak_memory_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def machine() -> dict[str, Any]:
+    import sklearn
+    import skorch
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "skorch": skorch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "processor": platform.machine(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def keep(name: str, result: dict[str, Any], *, quick: bool) -> None:
+    """Print a result and, unless it is a quick one, write it beside this file."""
+    result = {"script": Path(sys.argv[0]).name, "machine": machine(), **result}
+    text = json.dumps(result, indent=1, default=_plain)
+    print(text)
+    if not quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"cannot keep a {type(value).__name__}")
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values, ddof=min(1, len(values) - 1))),
+    }
+
+
+def median_of(measure: Callable[[], float], n: int) -> float:
+    return float(np.median([measure() for _ in range(n)]))

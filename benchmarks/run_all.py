@@ -1,0 +1,20 @@
+"""Run all measurements, one after the other; pass --quick for a smoke test of each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = [
+    ["acam_speed"],
+    ["acam_explanations"],
+    ["acam_movielens", "--family", "accurate"],
+    ["acam_movielens", "--family", "paper"],
+    ["acam_paper_protocol"],
+]
+
+for script, *options in SCRIPTS:
+    print(f"=== {script}", flush=True)
+    path = Path(__file__).parent / f"{script}.py"
+    subprocess.run([sys.executable, str(path), *options, *sys.argv[1:]], check=True)
