@@ -18,3 +18,5 @@ for script, *options in SCRIPTS:
     print(f"=== {script}", flush=True)
     path = Path(__file__).parent / f"{script}.py"
     subprocess.run([sys.executable, str(path), *options, *sys.argv[1:]], check=True)
+if "--quick" not in sys.argv:
+    subprocess.run([sys.executable, str(Path(__file__).parent / "make_tables.py")], check=True)

@@ -6,6 +6,7 @@ from skattrec.data.interactions import (
     Interactions,
     ItemLists,
     Vocabulary,
+    Windows,
     read_columns,
     read_target,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "ItemLists",
     "NegativeSampler",
     "Vocabulary",
+    "Windows",
     "read_columns",
     "read_target",
 ]

@@ -161,7 +161,7 @@ class ACAM(NeuralRecommender):
     >>> from skattrec import ACAM
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = ACAM(item_attributes=log.item_attributes, max_epochs=3, random_state=0)
+    >>> model = ACAM(log.item_attributes, embedding_dim=16, max_epochs=2, random_state=0)
     >>> items, scores = model.fit(log.data).recommend(["u000", "u001"], n_recommendations=3)
     >>> items.shape
     (2, 3)
