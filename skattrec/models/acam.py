@@ -34,7 +34,7 @@ from skattrec.nn import (
     Linear,
     SoftmaxLoss,
     TransH,
-    feed_forward_weights,
+    feed_forward_pooling,
 )
 from skattrec.nn.attention import co_attention_maps, slot_mean
 from skattrec.training import NeuralRecommender
@@ -528,14 +528,16 @@ class Attended(NamedTuple):
     """What the network looked at, for each pair."""
 
     history_weights: Tensor  # (slots, batch, candidates, history), eq. 1
-    past: Tensor  # (slots, batch, history, dim), what those weights multiply
+    table: Tensor  # (slots, n, dim), slot vectors of the items at hand
+    history: Tensor  # (batch, history), the rows of the table that those weights multiply
     user_map: Tensor | None  # (batch, candidates, user slots, item slots), columns sum to 1
     item_map: Tensor | None  # the same, rows sum to 1
 
     @property
     def history_effect(self) -> Tensor:
         """Length of what each past item adds to each slot of the user."""
-        return self.history_weights.abs() * self.past.norm(dim=-1)[:, :, None]
+        length = self.table.norm(dim=-1)[:, self.history]  # (slots, batch, history)
+        return self.history_weights.abs() * length[:, :, None]
 
 
 class ACAMModule(nn.Module):
@@ -657,26 +659,22 @@ class ACAMModule(nn.Module):
         """
         items, history, candidates = self._compact(history.masked_fill(~mask, 0), candidates)
         table = self.item_slots(items)  # (S, n, d)
-        past, now = _gather(table, history), _gather(table, candidates)
-        real = (mask[:, None, :] & (items[history][:, None] != items[candidates][..., None])).to(
-            table.dtype
-        )  # (B, C, L): the candidate itself is no part of its own history
-
-        weights = self._history_weights(table, past, now, history, candidates)  # (S, B, C, L)
-        weights = weights * (real if self.positions is None else self._lagged(real))
+        now = _gather(table, candidates)
+        real = mask[:, None, :] & (items[history][:, None] != items[candidates][..., None])
+        factor = real.to(table.dtype)[None]  # (1, B, C, L): a candidate is not its own past
         user_present = item_present = None
-        counts = real.sum(-1, keepdim=True)
         if self.missing == "mask" or dropped is not None:
             item_present, filled = self._present(items, history, candidates, real, dropped)
-            weights = weights * filled
-            counts = filled.sum(-1, keepdim=True)
-            user_present = counts[..., 0] > 0
+            factor = filled.to(table.dtype)  # (S, B, C, L)
+            user_present = filled.any(-1)
             # a side without any slot keeps its own, so that the other has something to see
             user_present[0] |= ~user_present.any(0)
             item_present[0] |= ~item_present.any(0)
         if self.history_attention == "mean":
-            weights = weights / counts.clamp(min=1)
-        user = weights @ past  # E_u (S, B, C, d), eq. 1
+            factor = factor / factor.sum(-1, keepdim=True).clamp(min=1)
+        if self.positions is not None:
+            factor = factor * self.positions[:, None, None, : factor.shape[-1]]
+        user, weights = self._pool_history(table, now, factor, history, candidates)
 
         parts = []
         maps: tuple[Tensor | None, Tensor | None] = (None, None)
@@ -694,7 +692,7 @@ class ACAMModule(nn.Module):
         parts.append(slot_mean(user, user_present))
         parts.append(slot_mean(now, item_present))
         logits = self.mlp(torch.cat(parts, dim=-1))
-        return logits, Attended(weights.expand(len(table), -1, -1, -1), past, *maps)
+        return logits, Attended(weights, table, history, *maps)
 
     def _present(
         self,
@@ -712,7 +710,7 @@ class ACAMModule(nn.Module):
         if dropped is not None:
             kept = torch.arange(self.n_slots, device=items.device)[:, None] != dropped
             now, past = now & kept[..., None], past & kept[..., None]
-        return now, past[:, :, None] * real
+        return now, past[:, :, None] & real
 
     def _compact(self, history: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the items of a batch and both index tensors as positions among them."""
@@ -723,21 +721,25 @@ class ACAMModule(nn.Module):
         n = history.numel()
         return items, position[:n].view_as(history), position[n:].view_as(candidates)
 
-    def _history_weights(
-        self, table: Tensor, past: Tensor, now: Tensor, history: Tensor, candidates: Tensor
-    ) -> Tensor:
-        """Return eq. 1's scalar weights (S, B, C, L), before masks."""
+    def _pool_history(
+        self, table: Tensor, now: Tensor, factor: Tensor, history: Tensor, candidates: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return E_u (S, B, C, d) and the weights (S, B, C, L) of eq. 1."""
+        if self.history_attention == "ffn":
+            return feed_forward_pooling(
+                table,
+                self.ffn_history(table),
+                _gather(self.ffn_candidate(table), candidates),
+                self.ffn_output,
+                self.ffn_bias,
+                factor,
+                history,
+            )
+        past = _gather(table, history)
         if self.history_attention == "dot":
-            return now @ past.transpose(-1, -2)
-        if self.history_attention == "mean":
-            return now.new_ones(1, 1, 1, 1)
-        shape = (*now.shape[:3], past.shape[2])
-        first = _gather(self.ffn_history(table), history).flatten(0, 1)
-        second = _gather(self.ffn_candidate(table), candidates).flatten(0, 1)
-        return feed_forward_weights(first, second, self.ffn_output).view(shape) + self.ffn_bias
-
-    def _lagged(self, real: Tensor) -> Tensor:
-        return real * self.positions[:, None, None, : real.shape[-1]]
+            factor = (now @ past.transpose(-1, -2)) * factor
+        weights = factor.expand(len(table), -1, -1, -1)
+        return weights @ past, weights
 
     def _pool(self, seen_by: Tensor, values: Tensor, present: Tensor | None) -> Tensor:
         """Pool values (S, B, C, d) as the other side's slots see them, eq. 4.

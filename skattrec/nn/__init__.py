@@ -1,6 +1,10 @@
 """Torch layers that more than one model uses."""
 
-from skattrec.nn.attention import co_attention_weights, feed_forward_weights
+from skattrec.nn.attention import (
+    co_attention_weights,
+    feed_forward_pooling,
+    feed_forward_weights,
+)
 from skattrec.nn.attributes import AttributeMean
 from skattrec.nn.heads import MLP, Linear
 from skattrec.nn.losses import BinaryLoss, SoftmaxLoss
@@ -14,5 +18,6 @@ __all__ = [
     "SoftmaxLoss",
     "TransH",
     "co_attention_weights",
+    "feed_forward_pooling",
     "feed_forward_weights",
 ]

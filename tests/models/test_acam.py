@@ -339,7 +339,7 @@ def user_matrices(module, history, mask, candidates):
     """E_u of each pair, (slots, users, candidates, dim)."""
     with torch.no_grad():
         attended = module.attend(history, mask, candidates)[1]
-        return attended.history_weights @ attended.past
+        return attended.history_weights @ attended.table[:, attended.history]
 
 
 @pytest.mark.parametrize("history_attention", ["ffn", "dot", "mean"])

@@ -145,3 +145,50 @@ def test_slot_mean_is_over_the_present_slots_only():
     torch.testing.assert_close(mean[0, 0], (slots[0, 0, 0] + slots[2, 0, 0]) / 2)
     torch.testing.assert_close(mean[1, 0], (slots[0, 1, 0] + slots[1, 1, 0]) / 2)
     torch.testing.assert_close(slot_mean(slots, None), (slots[0] + slots[1] + slots[2]) / 3)
+
+
+# feed_forward_pooling
+
+
+def pooling_inputs(n_factor_slots=3):
+    rng = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64).requires_grad_()
+
+    slots, n, dim, units, batch, n_candidates, length = 3, 5, 4, 6, 7, 2, 3
+    history = torch.randint(n, (batch, length), generator=rng)
+    floats = (
+        draw(slots, n, dim),
+        draw(slots, n, units),
+        draw(slots, batch, n_candidates, units),
+        draw(units),
+        draw(()),
+        draw(n_factor_slots, batch, n_candidates, length),
+    )
+    return floats, history
+
+
+@pytest.mark.parametrize("n_factor_slots", [1, 3])
+def test_feed_forward_pooling_is_weights_times_past(monkeypatch, n_factor_slots):
+    monkeypatch.setattr(attention, "_CHUNK_ELEMENTS", 40)  # several chunks
+    (table, first, candidates, output, bias, factor), history = pooling_inputs(n_factor_slots)
+    user, weights = attention.feed_forward_pooling(
+        table, first, candidates, output, bias, factor, history
+    )
+    hidden = torch.relu(first[:, history][:, :, None] + candidates[:, :, :, None])
+    expected = (hidden @ output + bias) * factor
+    torch.testing.assert_close(weights, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(user, expected @ table[:, history], rtol=1e-12, atol=1e-12)
+    assert not weights.requires_grad
+
+
+@pytest.mark.parametrize("n_factor_slots", [1, 3])
+def test_feed_forward_pooling_has_the_right_gradients(monkeypatch, n_factor_slots):
+    monkeypatch.setattr(attention, "_CHUNK_ELEMENTS", 40)
+    floats, history = pooling_inputs(n_factor_slots)
+
+    def pooled(*inputs):
+        return attention.feed_forward_pooling(*inputs, history)[0]
+
+    assert torch.autograd.gradcheck(pooled, floats, atol=1e-6)
