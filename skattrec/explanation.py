@@ -97,12 +97,12 @@ class Explanation:
         """
         sentences = []
         for pair, item in enumerate(self.items):
-            past, weights = self.history[pair], self.history_weights[pair]
-            best = past[int(np.argmax(weights))] if len(past) and np.any(weights) else None
+            field = top_field(self.fields, self.field_weights[pair])
+            best = self._past_item(pair, field)
             sentences.append(
                 sentence(
                     item_names.get(item, item),
-                    field=top_field(self.fields, self.field_weights[pair]),
+                    field=field,
                     past_item=None if best is None else item_names.get(best, best),
                     shared=self.shared_values[pair].get(best, {}),
                 )
@@ -113,6 +113,16 @@ class Explanation:
     def _weight_columns(self) -> list[str]:
         """Column names that a field called "item" or "user" does not take from the ids."""
         return [f"weight_{name}" for name in self.fields]
+
+    def _past_item(self, pair: int, field: str | None) -> Any:
+        """Return the past item to name: of those that share the field, else of all, the one
+        with the most weight; None without any.
+        """
+        past, weights = self.history[pair], self.history_weights[pair]
+        if not len(past) or not np.any(weights):
+            return None
+        shares = [field in self.shared_values[pair].get(item, {}) for item in past]
+        return past[int(np.argmax(np.where(shares, weights, -1.0) if any(shares) else weights))]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a pair: user, item, score, weight_FIELD of each field, sentence."""
@@ -184,5 +194,6 @@ def sentence(
         also = f" (both: {others})" if others else ""
         return f"{item} is recommended because of {past_item}{also}."
     values = ", ".join(map(str, shared.get(field, ())))
-    reason = f"{field} ({values})" if values else field
-    return f"{item} is recommended for its {reason}, like {past_item}."
+    if values:
+        return f"{item} is recommended for its {field} ({values}), like {past_item}."
+    return f"{item} is recommended for its {field}; of the past items {past_item} counted most."

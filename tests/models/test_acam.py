@@ -912,9 +912,19 @@ def test_the_sentence_names_the_item_and_what_spoke_for_it(model):
     explanation = model.explain(rows)
     for pair, item in enumerate(rows["item"]):
         text, past = explanation.sentences[pair], explanation.history[pair]
-        best = past[np.argmax(explanation.history_weights[pair])]
-        assert text.startswith(f"{item} is recommended for its ")
-        assert text.endswith(f"like {best}.")
+        weights = dict(zip(past, explanation.history_weights[pair], strict=True))
+        field_weights = dict(zip(explanation.fields, explanation.field_weights[pair], strict=True))
+        del field_weights["item"]
+        field = max(field_weights, key=field_weights.get)
+        shared = explanation.shared_values[pair]
+        assert text.startswith(f"{item} is recommended for its {field}")
+        alike = {i: w for i, w in weights.items() if field in shared[i]}
+        best = max(alike or weights, key=(alike or weights).get)
+        if alike:
+            values = ", ".join(shared[best][field])
+            assert text.endswith(f"its {field} ({values}), like {best}.")
+        else:
+            assert text.endswith(f"its {field}; of the past items {best} counted most.")
     assert str(explanation) == "\n".join(explanation.sentences)
 
 
