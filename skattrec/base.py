@@ -83,7 +83,7 @@ class BaseRecommender(BaseEstimator, ABC):
     _represents_items_by_attributes: ClassVar[bool] = False
 
     @classmethod
-    def from_preset(cls, name: str, **params: Any) -> Self:
+    def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:
         """Make an estimator with one of the class's named settings.
 
         Parameters
@@ -91,7 +91,7 @@ class BaseRecommender(BaseEstimator, ABC):
         name : str
             A key of ``presets``: "paper" is the setting of the model's own paper, "accurate" the
             most accurate one we know.
-        **params
+        *args, **params
             Constructor parameters; they win over the preset's.
 
         Returns
@@ -107,11 +107,11 @@ class BaseRecommender(BaseEstimator, ABC):
             raise ValueError(
                 f"{cls.__name__} has no preset {name!r}; choose one of {sorted(cls.presets)}"
             )
-        return cls(**(cls.presets[name] | params))
+        return cls(*args, **(cls.presets[name] | params))
 
     # --- fit -------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> BaseRecommender:
+    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Learn from a log of interactions.
 
         Parameters
@@ -223,6 +223,8 @@ class BaseRecommender(BaseEstimator, ABC):
         if not _is_table(X):
             return _read_id_list(X, name="X", role="user")
         frame = as_frame(X)
+        if "item" in frame.columns and "user" not in frame.columns:
+            raise ValueError("X has a column 'item' but none named 'user'")
         column = frame["user"] if "user" in frame.columns else frame.iloc[:, 0]
         return read_ids(column, name="X", role="user")
 
@@ -230,7 +232,8 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return users and items of rows; columns are found as in fit."""
         named = hasattr(X, "columns") or hasattr(X, "column_names")
         if named:
-            labels = list(X.columns if hasattr(X, "columns") else X.column_names)
+            # the columns of a pyarrow table are no names
+            labels = list(X.column_names if hasattr(X, "column_names") else X.columns)
             if "user" not in labels or "item" not in labels:
                 validate_data(self, X, reset=False, skip_check_array=True)
         else:
@@ -243,17 +246,13 @@ class BaseRecommender(BaseEstimator, ABC):
         columns = read_columns(X)
         return columns.users, columns.items
 
-    def _encode_users(self, ids: NDArray[Any]) -> Codes:
-        codes = self._users.encode(ids)
-        _check_same_kind(ids, self.user_ids_, codes, "user")
-        return codes
-
     def _encode_items(
         self, ids: NDArray[Any], *, name: str = "X", used: NDArray[np.bool_] | None = None
     ) -> Codes:
         """Return item codes, by the policy where an item of a used row is unknown."""
         codes = self._known_items(ids)
         unknown = codes < 0
+        _check_kind(ids[unknown], self.item_ids_, f"item ids in {name}", "in fit")
         refused = unknown if used is None else unknown & used
         if refused.any() and self.unknown_item == "error":
             row = int(np.flatnonzero(refused)[0])
@@ -266,7 +265,6 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _known_items(self, ids: NDArray[Any]) -> Codes:
         codes = self._items.encode(ids)
-        _check_same_kind(ids, self.item_ids_, codes, "item")
         if len(self._cold):
             cold = self._cold.encode(ids)
             codes = np.where((codes < 0) & (cold >= 0), cold + len(self._items), codes)
@@ -274,10 +272,10 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _queries(self, ids: NDArray[Any], histories: Any = None) -> Queries:
         """Return the users with what they liked: in fit, or in fresh histories."""
-        codes = self._encode_users(ids)
+        codes = self._users.encode(ids)
         lists = self._liked.take(codes)
         served = codes >= 0
-        if histories is not None:
+        if histories is not None and len(histories):
             fresh, given = self._read_histories(ids, histories)
             both = ItemLists(
                 np.concatenate([lists.indptr, lists.indptr[-1] + fresh.indptr[1:]]),
@@ -286,6 +284,7 @@ class BaseRecommender(BaseEstimator, ABC):
             rows = np.arange(len(ids))
             lists = both.take(np.where(given, rows + len(ids), rows))
             served |= given
+        _check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             raise ValueError(
@@ -301,6 +300,8 @@ class BaseRecommender(BaseEstimator, ABC):
         columns = read_columns(histories, name="histories")
         users, row_users = Vocabulary.from_values(columns.users)
         rows = users.encode(ids)
+        if not (rows >= 0).any():
+            _check_kind(columns.users, ids, "user ids in histories", "in X")
         times = np.zeros(len(row_users)) if columns.timestamps is None else columns.timestamps
         order = np.lexsort((times, row_users))
         used = np.isin(row_users, rows)
@@ -370,7 +371,7 @@ class BaseRecommender(BaseEstimator, ABC):
             Columns in the order of ``item_ids_``.
         """
         check_is_fitted(self)
-        lists = self._seen.take(self._encode_users(self._read_users(X)))
+        lists = self._seen.take(self._users.encode(self._read_users(X)))
         return sparse.csr_array(
             (np.ones(len(lists.items), dtype=bool), lists.items, lists.indptr),
             shape=(len(lists), len(self._items)),
@@ -446,12 +447,19 @@ class BaseRecommender(BaseEstimator, ABC):
         codes = self._known_items(ids)
         if (codes < 0).any():
             bad = ids[codes < 0]
+            _check_kind(bad, self.item_ids_, "item ids in candidates", "in fit")
             raise ValueError(
                 f"candidates name {len(bad)} item(s) that do not exist, such as {shown(bad[0])}: "
                 "neither seen in fit nor scorable by attributes"
             )
-        _, first = np.unique(codes, return_index=True)
-        return codes[first], ids[first]
+        codes = np.unique(codes)
+        trained = codes < len(self._items)
+        if trained.all():
+            return codes, self.item_ids_[codes]
+        cold = self._cold.ids[codes[~trained] - len(self._items)]
+        if not trained.any():
+            return codes, cold
+        return codes, np.concatenate([self.item_ids_[codes[trained]], cold])
 
     def _excluded(
         self,
@@ -465,7 +473,7 @@ class BaseRecommender(BaseEstimator, ABC):
         rows, items = [], []
         if exclude_seen:
             parts = [self._seen.take(queries.users)]
-            if histories is not None:
+            if histories is not None and len(histories):
                 parts.append(queries.histories)
             rows += [part.owners for part in parts]
             items += [part.items for part in parts]
@@ -474,8 +482,14 @@ class BaseRecommender(BaseEstimator, ABC):
             users, row_users = Vocabulary.from_values(columns.users)
             codes = self._known_items(columns.items)
             known = codes >= 0
+            if not known.any():
+                what = "item ids in exclude_interactions"
+                _check_kind(columns.items, self.item_ids_, what, "in fit")
+            asked = users.encode(ids)
+            if not (asked >= 0).any():
+                _check_kind(columns.users, ids, "user ids in exclude_interactions", "in X")
             lists = ItemLists.from_codes(row_users[known], codes[known], len(users))
-            lists = lists.take(users.encode(ids))
+            lists = lists.take(asked)
             rows.append(lists.owners)
             items.append(lists.items)
         if not rows:
@@ -522,19 +536,22 @@ class BaseRecommender(BaseEstimator, ABC):
         ids = _read_id_list(items, name="items", role="item")
         codes = self._encode_items(ids, name="items")
         _check_count(n_recommendations, "n_recommendations")
-        distinct, position = np.unique(codes, return_inverse=True)
         everyone = self._queries(self.user_ids_)
-        scores = np.empty((len(self._users), len(distinct)))
-        for block in row_blocks(len(self._users), 16 * len(distinct)):
-            scores[block] = self._score_items(everyone.take(block), distinct)
-        if exclude_seen:
-            place = np.full(self._n_codes, -1)
-            place[distinct] = np.arange(len(distinct))
-            scores = _masked(scores, self._seen, place)
-        by_item = scores.T[position]
-        self._check_enough(by_item, ids, n_recommendations, "user")
-        columns, best = top_k(by_item, n_recommendations)
-        return self.user_ids_[columns], self._link(best)
+        columns, best = [], []
+        for block in row_blocks(len(ids), 24 * len(self._users)):
+            scores = self._score_items(everyone, codes[block])
+            if exclude_seen:
+                owners, seen = self._seen.owners, self._seen.items
+                for column, code in enumerate(codes[block]):
+                    scores[owners[seen == code], column] = -np.inf
+            self._check_enough(scores.T, ids[block], n_recommendations, "user")
+            top, values = top_k(np.ascontiguousarray(scores.T), n_recommendations)
+            columns.append(top)
+            best.append(values)
+        if not columns:
+            shape = (0, n_recommendations)
+            return self.user_ids_[np.zeros(shape, dtype=np.int64)], np.zeros(shape)
+        return self.user_ids_[np.concatenate(columns)], self._link(np.concatenate(best))
 
     # --- judge, explain ----------------------------------------------------------------
 
@@ -551,7 +568,8 @@ class BaseRecommender(BaseEstimator, ABC):
         Returns
         -------
         ndcg : float
-            Mean over users, items seen in `fit` masked, ties at their expected value.
+            Mean over users; items seen in `fit` are masked, other than the positives; ties at
+            their expected value.
         """
         from skattrec.metrics import make_ranking_scorer
 
@@ -637,7 +655,7 @@ def _is_table(X: Any) -> bool:
 
 def _read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
     """Return ids that were given as a list, series or array of one dimension."""
-    if np.ndim(values) == 0:
+    if np.ndim(values) == 0 or _is_table(values):
         raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
     return read_ids(pd.Series(values), name=name, role=role)
 
@@ -656,17 +674,21 @@ def _check_count(value: Any, name: str) -> None:
         raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
 
 
-def _check_same_kind(ids: NDArray[Any], fitted: NDArray[Any], codes: Codes, role: str) -> None:
-    """Raise where ids are all unknown because they are strings and fit's numbers, or reverse."""
-    if not len(ids) or (codes >= 0).any():
+def _check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:
+    """Raise where an unknown id is a string and all known ones are numbers, or the reverse.
+
+    Row by row, so that what else is asked with it does not matter.
+    """
+    kind = _is_text(known)
+    if kind is None or not len(known):
         return
-    kinds = [_is_text(values) for values in (ids, fitted)]
-    if None not in kinds and kinds[0] != kinds[1]:
-        names = {True: "strings", False: "numbers"}
-        raise ValueError(
-            f"{role} ids are {names[bool(kinds[0])]} such as {shown(ids[0])}, but fit saw "
-            f"{names[bool(kinds[1])]} such as {shown(fitted[0])}; convert one of them"
-        )
+    for id_ in ids:
+        if isinstance(id_, str) != kind:
+            names = {True: "strings", False: "numbers"}
+            raise ValueError(
+                f"{what} are {names[not kind]} such as {shown(id_)}, but those {where} are "
+                f"{names[kind]} such as {shown(known[0])}; convert one of them"
+            )
 
 
 def _is_text(values: NDArray[Any]) -> bool | None:

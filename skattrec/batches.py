@@ -40,14 +40,18 @@ class Batch:
     def __init__(self, size: int, **tensors: Tensor):
         self.size = size
         self.tensors = tensors
+        self._moved: tuple[str, Batch] | None = None
 
     def __len__(self) -> int:
         return self.size
 
     def to(self, device: str | torch.device) -> Batch:
         """Return the batch on `device`."""
-        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
-        return Batch(self.size, **moved)
+        if self._moved is None or self._moved[0] != str(device):
+            moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
+            # kept: the loss asks again for what the module got
+            self._moved = (str(device), Batch(self.size, **moved))
+        return self._moved[1]
 
 
 class TrainingSet(Dataset, ABC):
@@ -109,7 +113,7 @@ class HistoryRows(TrainingSet):
         facts: EncodedAttributes | None,
         margin: bool,
     ):
-        self.windows = interactions.windows()
+        self.windows = interactions.windows(rows)  # nothing held out is in a history
         self.rows = np.flatnonzero(rows)
         self.users = interactions.user_codes
         self.items = interactions.item_codes

@@ -31,7 +31,8 @@ class Explanation:
     history : list of ndarray
         For each pair the past items the model looked at, most recent first.
     history_weights : list of ndarray of shape (n_past,)
-        Contribution of each past item.
+        Contribution of each past item, as a size: what it adds may speak for the recommended
+        item or against it.
     history_field_weights : list of ndarray of shape (n_past, n_fields)
         The same by field; empty where a model has no such weights.
     shared_values : list of dict
@@ -41,6 +42,9 @@ class Explanation:
         One for each pair.
     attention_maps : ndarray of shape (n_pairs, n_fields, n_fields) or None
         Weight of the user's field (row) as the item's field (column) sees it.
+    known_fields : list of tuple of str, or None
+        For each pair the fields in which the item has values; a sentence names one of these.
+        None: all.
     """
 
     users: NDArray[Any]
@@ -54,6 +58,7 @@ class Explanation:
     shared_values: list[dict[Any, dict[str, tuple[Any, ...]]]]
     sentences: list[str]
     attention_maps: NDArray[Any] | None = field(default=None)
+    known_fields: list[tuple[str, ...]] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -79,6 +84,7 @@ class Explanation:
             shared_values=self.shared_values[rows],
             sentences=self.sentences[rows],
             attention_maps=None if maps is None else maps[rows],
+            known_fields=None if self.known_fields is None else self.known_fields[rows],
         )
 
     def __str__(self) -> str:
@@ -97,7 +103,8 @@ class Explanation:
         """
         sentences = []
         for pair, item in enumerate(self.items):
-            field = top_field(self.fields, self.field_weights[pair])
+            known = self.fields if self.known_fields is None else self.known_fields[pair]
+            field = top_field(self.fields, self.field_weights[pair], known)
             best = self._past_item(pair, field)
             sentences.append(
                 sentence(
@@ -118,8 +125,10 @@ class Explanation:
         """Return the past item to name: of those that share the field, else of all, the one
         with the most weight; None without any.
         """
-        past, weights = self.history[pair], self.history_weights[pair]
-        if not len(past) or not np.any(weights):
+        past = self.history[pair]
+        # an item that the model does not know has no name to give
+        weights = np.where([item is None for item in past], 0.0, self.history_weights[pair])
+        if not np.any(weights):
             return None
         shares = [field in self.shared_values[pair].get(item, {}) for item in past]
         return past[int(np.argmax(np.where(shares, weights, -1.0) if any(shares) else weights))]
@@ -155,9 +164,11 @@ def _values(shared: dict[str, tuple[Any, ...]]) -> str:
     return "; ".join(f"{name}: {', '.join(map(str, v))}" for name, v in shared.items())
 
 
-def top_field(fields: tuple[str, ...], weights: NDArray[Any]) -> str | None:
-    """Return the attribute field with the most weight, None where there is none."""
-    shares = [(w, f) for f, w in zip(fields, weights, strict=True) if f != "item"]
+def top_field(
+    fields: tuple[str, ...], weights: NDArray[Any], known: tuple[str, ...]
+) -> str | None:
+    """Return the attribute field with the most weight out of the known ones, if any."""
+    shares = [(w, f) for f, w in zip(fields, weights, strict=True) if f != "item" and f in known]
     return max(shares, key=lambda share: share[0])[1] if shares else None
 
 

@@ -113,9 +113,15 @@ class Validation(Callback):
 
 def resolve_device(device: str) -> str:
     """Return the device itself; for "auto" the first GPU, else the processor."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r}; choose 'auto', 'cpu' or 'cuda'") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch finds no GPU; use 'auto' or 'cpu'")
+    return device
 
 
 def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
@@ -126,6 +132,29 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
     if batch_size != "auto":
         return int(batch_size)
     return int(2 ** np.clip(np.floor(np.log2(max(n_rows, 1) / 64)), 5, 10))
+
+
+# what the estimator decides; a second value beside it would win in silence
+_DECIDED = frozenset(
+    "lr max_epochs batch_size device verbose callbacks train_split warm_start "
+    "optimizer__lr optimizer__weight_decay".split()
+)
+_DECIDED_PARTS = ("module", "criterion", "iterator_train", "iterator_valid")
+
+
+def _check_net_params(net_params: Any) -> None:
+    """Raise where skorch's arguments contradict the estimator's."""
+    if net_params is None:
+        return
+    if not isinstance(net_params, dict):
+        raise TypeError(
+            f"net_params={net_params!r}; it must be a dict of arguments of skorch's net"
+        )
+    for name in net_params:
+        if name in _DECIDED or name.split("__")[0] in _DECIDED_PARTS:
+            raise ValueError(
+                f"net_params sets {name!r}, which the estimator decides; use its own parameters"
+            )
 
 
 def _supports_fused(optimizer: type, device: str) -> bool:
@@ -188,6 +217,7 @@ def train(
     net : RecommenderNet
     """
     device = resolve_device(device)
+    _check_net_params(net_params)
     batch_size = resolve_batch_size(batch_size, len(training_set))
     n_steps = max_epochs * -(-len(training_set) // batch_size)
     around: list[Any] = [
@@ -250,12 +280,12 @@ def _silent(*args: Any) -> None:
 
 def history_records(net: RecommenderNet) -> list[dict[str, float]]:
     """Return what each epoch left behind, without the records of its batches."""
-    keep = ("epoch", "train_loss", "dur")
+    hidden = ("batches", "train_batch_count", "event_lr")
     whole = [e for e in cast(list[dict[str, Any]], net.history) if "train_loss" in e]
     records = []
     for epoch in whole:
-        names = [k for k in epoch if k in keep or k.startswith("valid_")]
-        records.append({k: epoch[k] for k in names if not k.endswith("_best")})
+        names = [k for k in epoch if k not in hidden and not k.endswith("_best")]
+        records.append({k: epoch[k] for k in names})
     return records
 
 
@@ -386,25 +416,42 @@ def hold_out_recent(interactions: Interactions, fraction: float | None) -> NDArr
     return positive & (rank_from_end <= n_held[interactions.user_codes])
 
 
-_INTEGER = (int, np.integer)
-_NUMBER = (int, float, np.integer, np.floating)
+def check_integer(estimator: Any, *names: str) -> None:
+    """Raise where one of these parameters is no integer of at least 1."""
+    for name in names:
+        value = getattr(estimator, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
+
+
+def check_number(estimator: Any, *names: str, zero: bool = True) -> None:
+    """Raise where one of these parameters is no finite number, not negative (nor zero)."""
+    for name in names:
+        value = getattr(estimator, name)
+        number = isinstance(value, (int, float, np.integer, np.floating))
+        if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
+            least = "not negative" if zero else "positive"
+            raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
 
 
 def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
-    for name, least in (("max_epochs", 1), ("patience", 1)):
-        value = getattr(estimator, name)
-        if value is None and name == "patience":
-            continue
-        if not isinstance(value, _INTEGER) or value < least:
-            raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
-    size = estimator.batch_size
-    if size != "auto" and (not isinstance(size, _INTEGER) or size < 1):
-        raise ValueError(f"batch_size={size!r}; it must be 'auto' or an integer of at least 1")
-    for name in ("lr", "weight_decay"):
-        value = getattr(estimator, name)
-        if not isinstance(value, _NUMBER) or not value >= 0 or (name == "lr" and value == 0):
-            raise ValueError(f"{name}={value!r}; it must be a positive number")
-    fraction = estimator.validation_fraction
-    if fraction is not None and not (isinstance(fraction, _NUMBER) and 0 <= fraction < 1):
-        raise ValueError(f"validation_fraction={fraction!r}; it must be in [0, 1), or None")
+    check_integer(estimator, "max_epochs")
+    if estimator.patience is not None:
+        check_integer(estimator, "patience")
+    if estimator.batch_size != "auto":
+        try:
+            check_integer(estimator, "batch_size")
+        except ValueError as error:
+            raise ValueError(f"{error}, or 'auto'") from None
+    check_number(estimator, "lr", zero=False)
+    check_number(estimator, "weight_decay")
+    if estimator.validation_fraction is not None:
+        check_number(estimator, "validation_fraction")
+        if estimator.validation_fraction >= 1:
+            value = estimator.validation_fraction
+            raise ValueError(f"validation_fraction={value!r}; it must be in [0, 1), or None")
+    if estimator.verbose != "auto" and not isinstance(estimator.verbose, (int, np.integer)):
+        raise ValueError(f"verbose={estimator.verbose!r}; it must be 'auto' or an integer")
+    if not isinstance(estimator.callbacks, (list, tuple, type(None))):
+        raise ValueError(f"callbacks={estimator.callbacks!r}; it must be a list of callbacks")

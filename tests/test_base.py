@@ -154,13 +154,50 @@ def test_a_missing_user_is_named_by_row(popularity):
 
 
 def test_ids_of_another_kind_are_refused(popularity):
-    with pytest.raises(ValueError, match=r"user ids are numbers such as .*7.*fit saw strings"):
+    with pytest.raises(
+        ValueError, match=r"user ids are numbers such as 7, but those in fit are strings"
+    ):
         popularity.recommend([7, 8])
-    with pytest.raises(ValueError, match=r"item ids are numbers such as .*7.*fit saw strings"):
+    with pytest.raises(
+        ValueError, match=r"item ids in X are numbers such as 7, but those in fit are strings"
+    ):
         popularity.predict([["ann", 7]])
     numbers = Popularity().fit([[1, 2], [3, 4]])
-    with pytest.raises(ValueError, match=r"user ids are strings such as '1'.*fit saw numbers"):
-        numbers.recommend(["1"])
+    with pytest.raises(ValueError, match=r"user ids are strings such as '1', but those in fit"):
+        numbers.recommend(["1"], n_recommendations=1)
+    # whoever else is asked for
+    with pytest.raises(ValueError, match=r"user ids are strings such as '1', but those in fit"):
+        numbers.recommend(np.array([1, "1"], dtype=object), n_recommendations=1)
+    for argument in ("histories", "exclude_interactions"):
+        rows = pd.DataFrame({"user": ["1"], "item": [4]})
+        with pytest.raises(ValueError, match=f"user ids in {argument} are strings such as '1'"):
+            numbers.recommend([1], n_recommendations=1, **{argument: rows})
+
+
+def test_a_history_serves_a_user_whose_id_is_of_another_kind():
+    numbers = TransitionKNN().fit([[1, 2], [1, 5], [3, 4], [3, 2], [3, 5]])
+    history = pd.DataFrame({"user": ["somebody new"], "item": [2]})
+    items, _ = numbers.recommend(["somebody new"], n_recommendations=1, histories=history)
+    assert items[0, 0] == 5
+
+
+def test_an_empty_history_frame_is_no_history(popularity):
+    empty = pd.DataFrame({"user": [], "item": []})
+    assert_array_equal(
+        popularity.recommend(["ann"], n_recommendations=1, histories=empty)[0],
+        popularity.recommend(["ann"], n_recommendations=1)[0],
+    )
+
+
+def test_rows_without_a_user_column_are_no_users(popularity):
+    with pytest.raises(ValueError, match="column 'item' but none named 'user'"):
+        popularity.recommend(pd.DataFrame({"item": ["jaws"]}))
+
+
+def test_pairs_of_a_pyarrow_table_need_no_timestamps():
+    rows = {"user": ["a", "b"], "item": ["x", "y"]}
+    model = Popularity().fit(pa.table(rows | {"timestamp": [1, 2]}))
+    assert_array_equal(model.predict(pa.table(rows)), model.predict(pd.DataFrame(rows)))
 
 
 def test_no_users_get_no_recommendations(popularity):

@@ -154,6 +154,8 @@ def test_sentence(field, past_item, shared, expected):
 
 
 def test_the_top_field_is_an_attribute():
-    assert top_field(("item", "genre", "director"), np.array([0.8, 0.05, 0.15])) == "director"
-    assert top_field(("item",), np.array([1.0])) is None
-    assert top_field((), np.zeros(0)) is None
+    fields, weights = ("item", "genre", "director"), np.array([0.8, 0.05, 0.15])
+    assert top_field(fields, weights, fields) == "director"
+    assert top_field(fields, weights, ("genre",)) == "genre"  # the item has no director
+    assert top_field(("item",), np.array([1.0]), ("item",)) is None
+    assert top_field((), np.zeros(0), ()) is None

@@ -13,6 +13,7 @@ from torch import nn
 from skattrec import ACAM
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Interactions, read_columns
+from skattrec.datasets import make_preferences
 from skattrec.training import (
     Validation,
     WarmUpThenLinear,
@@ -389,7 +390,24 @@ def test_auto_device_is_a_gpu_where_there_is_one(monkeypatch, available, device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert resolve_device("auto") == device
     assert resolve_device("cpu") == "cpu"
-    assert resolve_device("cuda:1") == "cuda:1"
+    if available:
+        assert resolve_device("cuda:1") == "cuda:1"
+    else:
+        with pytest.raises(ValueError, match="device='cuda:1', but torch finds no GPU"):
+            resolve_device("cuda:1")
+
+
+@pytest.mark.parametrize("device", ["gpu", None])
+def test_a_device_that_torch_does_not_know_is_refused(device):
+    with pytest.raises(ValueError, match="choose 'auto', 'cpu' or 'cuda'"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_epochs", "callbacks", "iterator_train__rng"])
+def test_net_params_do_not_contradict_the_estimator(name):
+    log = make_preferences(10, 15, n_interactions_per_user=4, random_state=0)
+    with pytest.raises(ValueError, match=f"net_params sets '{name}'"):
+        ACAM(net_params={name: 7}, embedding_dim=4).fit(log.data)
 
 
 @pytest.mark.parametrize(

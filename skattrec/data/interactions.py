@@ -174,6 +174,8 @@ def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
                     "column out and let the row order be the time order"
                 )
             times = parsed
+    if isinstance(times.dtype, pd.ArrowDtype) and pd.api.types.is_datetime64_any_dtype(times):
+        return times.to_numpy(dtype="datetime64[us]").astype(np.int64)
     if pd.api.types.is_datetime64_any_dtype(times.dtype):
         # microseconds hold any date; nanoseconds end in 2262
         return times.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
@@ -463,11 +465,12 @@ class Interactions:
         """
         return self.windows().cut(length)
 
-    def windows(self) -> Windows:
-        """Return the positives before each interaction, to cut histories from."""
-        before = np.concatenate([[0], np.cumsum(self.positive)])
+    def windows(self, rows: NDArray[np.bool_] | None = None) -> Windows:
+        """Return the positives before each interaction, of the chosen rows (default: all)."""
+        kept = self.positive if rows is None else self.positive & rows
+        before = np.concatenate([[0], np.cumsum(kept)])
         starts = before[self.indptr[self.user_codes]]
-        return Windows(self.item_codes[self.positive], starts, before[:-1], self.n_items)
+        return Windows(self.item_codes[kept], starts, before[:-1], self.n_items)
 
     def to_csr(self, rows: NDArray[np.bool_] | None = None) -> sparse.csr_array:
         """Return the binary matrix (n_users, n_items) of the chosen rows (default: all)."""

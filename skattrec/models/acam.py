@@ -37,7 +37,7 @@ from skattrec.nn import (
     feed_forward_pooling,
 )
 from skattrec.nn.attention import co_attention_maps, slot_mean
-from skattrec.training import NeuralRecommender
+from skattrec.training import NeuralRecommender, check_integer, check_number
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "history_attention": ("ffn", "dot", "mean"),
@@ -113,10 +113,13 @@ class ACAM(NeuralRecommender):
         L2 penalty on all parameters.
     validation_fraction : float or None, default=0.1
         Share of each user's most recent positives that is held out to choose the best epoch by
-        nDCG@10; None or 0 trains on everything for `max_epochs`. Held-out items are part of
-        the histories again when the fitted model is used.
+        nDCG@10; None or 0 trains on everything for `max_epochs`. The share is rounded: users
+        with fewer than five positives give none at .1, and if nobody gives any, training runs
+        as without validation. Held-out items are part of the histories again when the fitted
+        model is used.
     patience : int or None, default=5
-        Epochs without improvement after which training stops; None never stops early.
+        Epochs without improvement on the held-out positives after which training stops; None
+        never stops early.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
     callbacks : list, default=None
@@ -130,8 +133,8 @@ class ACAM(NeuralRecommender):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
     unknown_user : {"average", "error"}, default="average"
-        What to do about a user without any history: score as an empty history scores, which
-        training has met (everybody's first item), or raise.
+        What to do about a user whom fit never saw and `histories` does not name: score as an
+        empty history scores, which training has met (everybody's first item), or raise.
     unknown_item : {"average", "error"}, default="average"
         What to do about an item without interactions and attributes: score the mean item, or
         raise.
@@ -171,7 +174,8 @@ class ACAM(NeuralRecommender):
 
     _represents_items_by_attributes = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # section 3 of the paper: sizes and knowledge-graph weight for Douban
+        # section 3 of the paper: sizes and knowledge-graph weight for Douban. Its L2 weight of
+        # .001 is left out: through Adam it acts on every row at every step
         "paper": {"embedding_dim": 512, "history_length": 10, "kge_weight": 0.1},
         # chosen on the last but one item of MovieLens 100K, benchmarks/acam_movielens.py
         "accurate": {
@@ -258,6 +262,7 @@ class ACAM(NeuralRecommender):
         self, interactions: Interactions, rows: NDArray[np.bool_], generator: torch.Generator
     ) -> tuple[nn.Module, nn.Module, TrainingSet]:
         self._check_parameters()
+        self._probabilities = self.loss == "binary"
         labelled = self._trains_on_labels(interactions)
         self._encoded = self._encode_attributes()
         self.fields_ = ("item", *(self._encoded.fields if self._encoded else ()))
@@ -302,13 +307,15 @@ class ACAM(NeuralRecommender):
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {allowed}")
-        for name in ("embedding_dim", "history_length", "attention_units", "n_negatives"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
-        for name in ("kge_weight", "popularity_exponent"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it must not be negative")
+        check_integer(self, "embedding_dim", "history_length", "attention_units", "n_negatives")
+        check_number(self, "kge_weight", "popularity_exponent")
+        if not isinstance(self.position_weights, (bool, np.bool_)):
+            raise ValueError(f"position_weights={self.position_weights!r}; choose True or False")
+        widths = self.mlp_hidden if np.ndim(self.mlp_hidden) == 1 else [0]
+        if any(not isinstance(w, (int, np.integer)) or w < 1 for w in widths):
+            raise ValueError(
+                f"mlp_hidden={self.mlp_hidden!r}; it must be a sequence of integers of at least 1"
+            )
 
     def _trains_on_labels(self, interactions: Interactions) -> bool:
         labels = not interactions.positive.all()
@@ -332,7 +339,7 @@ class ACAM(NeuralRecommender):
 
     def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Turn log-odds into probabilities; softmax scores have no scale and stay."""
-        if self.loss == "softmax":
+        if not self._probabilities:
             return scores
         return torch.sigmoid(torch.from_numpy(np.array(scores))).numpy()
 
@@ -356,8 +363,9 @@ class ACAM(NeuralRecommender):
         -------
         weights : DataFrame
             Row: field of the user, column: field of the item. Each column sums to 1: how the
-            item's field distributes its attention over the user's (eq. 3). With `groups` the
-            outer level of the index.
+            item's field distributes its attention over the user's (eq. 3); with
+            ``co_attention="item"`` each row does, the reverse. Pairs that lack a field count 0
+            there with ``missing="mask"``. With `groups` the outer level of the index.
 
         Raises
         ------
@@ -374,9 +382,11 @@ class ACAM(NeuralRecommender):
         axes = list(self.fields_)
         if groups is None:
             return pd.DataFrame(maps.mean(axis=0), index=axes, columns=axes)
-        codes, labels = pd.factorize(np.asarray(groups), sort=True)
+        codes, labels = pd.factorize(pd.Series(groups), sort=True)
         if len(codes) != len(maps):
             raise ValueError(f"groups has {len(codes)} entries for {len(maps)} pairs")
+        if (codes < 0).any():
+            raise ValueError(f"groups has no label in row {int(np.flatnonzero(codes < 0)[0])}")
         means = [maps[codes == code].mean(axis=0) for code in range(len(labels))]
         frames = [pd.DataFrame(mean, index=axes, columns=axes) for mean in means]
         return pd.concat(frames, keys=list(labels))
@@ -410,7 +420,10 @@ class ACAM(NeuralRecommender):
         """
         check_is_fitted(self)
         users, items = self._read_pairs(X)
-        names = np.broadcast_to(np.asarray(fields, dtype=object), (len(users),))
+        names = np.asarray(fields, dtype=object)
+        if names.shape not in ((), (len(users),)):
+            raise ValueError(f"fields has shape {names.shape} for {len(users)} pairs")
+        names = np.broadcast_to(names, (len(users),))
         dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
         if (dropped < 0).any():
             raise ValueError(
@@ -430,10 +443,13 @@ class ACAM(NeuralRecommender):
                     queries.take(rows), items[rows], None if dropped is None else dropped[rows]
                 )
                 effect = attended.history_effect[:, :, 0].permute(1, 2, 0)
-                maps = attended.user_map
-                # the weights with which the user's slots enter r_u; without co-attention the
-                # share of each slot in what the history adds
-                weights = effect.sum(1) if maps is None else maps[:, 0].sum(-1)
+                # the weights with which slots enter r_u, or r_v where only that is used;
+                # without co-attention the share of each slot in what the history adds
+                by_item = self.co_attention == "item"
+                maps = attended.item_map if by_item else attended.user_map
+                weights = effect.sum(1)
+                if maps is not None:
+                    weights = maps[:, 0].sum(-2 if by_item else -1)
                 blocks.append(
                     _Attention(
                         logits,
@@ -476,7 +492,15 @@ class ACAM(NeuralRecommender):
             shared_values=shared,
             sentences=[],
             attention_maps=seen.maps,
+            known_fields=[self._known_fields(int(item)) for item in items],
         ).named({})
+
+    def _known_fields(self, item: int) -> tuple[str, ...]:
+        """Return the fields in which an item has values."""
+        if self._encoded is None:
+            return ()
+        cells = [self._encoded.cell(f, item) for f in range(len(self._encoded.fields))]
+        return tuple(n for n, cell in zip(self._encoded.fields, cells, strict=True) if len(cell))
 
     def _shared(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
         """Return the attribute values that two items have in common, by field."""
@@ -497,7 +521,7 @@ class _Attention(NamedTuple):
     mask: NDArray[np.bool_]  # (n, history), which of them count
     effect: NDArray[Any]  # (n, history, slots)
     shares: NDArray[Any]  # (n, slots), rows sum to 1
-    maps: NDArray[Any] | None  # (n, slots, slots), columns sum to 1
+    maps: NDArray[Any] | None  # (n, slots, slots), columns sum to 1, rows for item_map
 
     @classmethod
     def concatenate(cls, blocks: list[_Attention]) -> _Attention:

@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skattrec import ACAM
 from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import ItemLists
+from skattrec.data.interactions import Interactions, ItemLists, read_columns
 from skattrec.datasets import make_preferences
 from skattrec.models.acam import ACAMModule, ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
@@ -537,11 +538,16 @@ def test_every_parameter_has_an_effect(log, name, value, when):
 
 BAD = {
     **{name: ["nonsense", None] for name in CHOICES if isinstance(CHOICES[name][0], str)},
-    "embedding_dim": [0, 2.5, "big"],
+    "embedding_dim": [0, 2.5, "big", True],
+    "position_weights": ["no", None],
+    "mlp_hidden": [8, [0], [8.0]],
     "history_length": [0, -1, None],
     "attention_units": [0, 1.0],
     "n_negatives": [0, 0.5],
-    "kge_weight": [-0.1, float("nan")],
+    "kge_weight": [-0.1, float("nan"), float("inf"), "a"],
+    "lr": [0, -1.0, True, float("inf")],
+    "verbose": ["loud", None],
+    "callbacks": [3],
     "popularity_exponent": [-1, float("nan")],
     "unknown_user": ["mean"],
     "unknown_item": ["mean"],
@@ -550,7 +556,7 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in BAD.items() for v in values])
 def test_a_bad_parameter_is_named_with_its_choices(log, name, value):
-    with pytest.raises(ValueError, match=f"{name}={value!r}; ") as error:
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r}; ")) as error:
         fitted(log, **{name: value})
     for choice in CHOICES.get(name, ()) if isinstance(value, str) else ():
         assert not isinstance(choice, str) or repr(choice) in str(error.value)
@@ -1041,3 +1047,37 @@ def test_margin_training_pulls_true_facts_below_corrupted_ones(log):
             for v in (values, other)
         )
     assert float((true < false).double().mean()) > 0.8
+
+
+@pytest.mark.parametrize("co_attention", ["both", "user", "item"])
+def test_field_weights_come_from_the_map_that_the_prediction_uses(log, co_attention):
+    model = ACAM(log.item_attributes, co_attention=co_attention, **TINY).fit(log.data)
+    rows = some_rows(model, 6)
+    explanation = model.explain(rows)
+    sides = 2 if co_attention == "item" else 1  # rows of the item's map, else columns
+    assert_allclose(explanation.attention_maps.sum(axis=sides), 1, rtol=1e-5)
+    total = explanation.attention_maps.sum(axis=3 - sides)
+    expected = total / total.sum(axis=1, keepdims=True)
+    assert_allclose(explanation.field_weights, expected, rtol=1e-5)
+
+
+def test_a_sentence_names_no_field_that_the_item_lacks(log):
+    frame = log.item_attributes.to_frame()
+    frame.iloc[::2, 0] = [()] * len(frame.iloc[::2])
+    model = ACAM(frame, **TINY).fit(log.data)
+    explanation = model.explain(log.data)
+    lacking = set(frame.index[::2])
+    assert lacking & set(explanation.items)
+    for item, text in zip(explanation.items, explanation.sentences, strict=True):
+        assert item not in lacking or f"for its {frame.columns[0]}" not in text
+
+
+def test_held_out_positives_are_in_no_training_history(log):
+    interactions = Interactions(read_columns(log.data))
+    rows = np.random.default_rng(0).random(len(interactions)) < 0.7
+    windows, mask = interactions.windows(rows).cut(4)
+    held_out = set(
+        zip(*(c[~rows] for c in (interactions.user_codes, interactions.item_codes)), strict=True)
+    )
+    users = np.repeat(interactions.user_codes[:, None], 4, axis=1)
+    assert not held_out & set(zip(users[mask], windows[mask], strict=True))
