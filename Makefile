@@ -25,7 +25,7 @@ $(VENV)/bin/python:
 
 # One stamp per set of extras; each is remade when the declared dependencies change.
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(PIP) install --quiet --constraint constraints.txt $$(grep '^torch==' constraints.txt)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _common import Clock, arguments, keep, movielens_1m, spread
+from acam_movielens import PAPER
 
 from skattrec import ACAM, Popularity, TransitionKNN
 from skattrec.data import Interactions, NegativeSampler, read_columns
@@ -27,10 +28,9 @@ def judged_rows(X, test, seed=0):
     log = Interactions(read_columns(X))
     sampler = NegativeSampler.popularity(log)
     users = np.unique(test["user"])
-    codes = np.repeat(log.users.encode(users), 1)
     rng = np.random.default_rng(seed)
     # distinct negatives: draw generously, keep the first forty
-    drawn = sampler.sample(codes, 200, rng)
+    drawn = sampler.sample(log.users.encode(users), 200, rng)
     frames = [test[["user", "item"]].assign(label=1)]
     for user, row in zip(users, drawn, strict=True):
         distinct = pd.unique(row)[:40]
@@ -39,7 +39,7 @@ def judged_rows(X, test, seed=0):
 
 
 def main():
-    options = arguments(__doc__)
+    options = arguments(__doc__, family=["accurate", "paper"])
     X, table = movielens_1m()
     if options.quick:
         some = np.random.default_rng(0).choice(np.unique(X["user"]), 300, replace=False)
@@ -62,23 +62,17 @@ def main():
         result["methods"][name] = judge(method())
     seeds = range(1 if options.quick else options.seeds)
     torch.set_num_threads(1)
-    for preset, length in [("paper", 3), ("paper", 10), ("accurate", None)]:
-        params = {} if length is None else {"history_length": length}
-        if preset == "paper":
-            # 64 instead of the paper's 512 dimensions, and four epochs: what two cores can do
-            params |= {"embedding_dim": 64, "lr": 0.02, "max_epochs": 4}
-            params |= {"validation_fraction": None}
+    settings = {"ACAM, accurate": ACAM.presets["accurate"]}
+    if options.family == "paper":
+        settings = {f"ACAM, paper's model, L={n}": PAPER | {"history_length": n} for n in (3, 10)}
+    for label, params in settings.items():
         runs = []
         for seed in seeds:
-            model = ACAM.from_preset(
-                preset, item_attributes=table, random_state=seed, verbose=0, **params
-            )
-            runs.append(judge(model))
-            print(preset, length, seed, runs[-1], flush=True)
-        label = f"ACAM, {preset}" + ("" if length is None else f", L={length}")
+            runs.append(judge(ACAM(table, random_state=seed, verbose=0, **params)))
+            print(label, seed, runs[-1], flush=True)
         result["methods"][label] = {k: spread([run[k] for run in runs]) for k in runs[0]}
     result["seeds"] = list(seeds)
-    keep("acam_paper_protocol", result, quick=options.quick)
+    keep(f"acam_paper_protocol_{options.family}", result, quick=options.quick)
 
 
 if __name__ == "__main__":

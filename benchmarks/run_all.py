@@ -11,7 +11,8 @@ SCRIPTS = [
     ["acam_explanations"],
     ["acam_movielens", "--family", "accurate"],
     ["acam_movielens", "--family", "paper"],
-    ["acam_paper_protocol"],
+    ["acam_paper_protocol", "--family", "accurate", "--seeds", "1"],
+    ["acam_paper_protocol", "--family", "paper", "--seeds", "1"],
 ]
 
 for script, *options in SCRIPTS:
