@@ -51,13 +51,12 @@ def accuracy(name, title):
 
 
 def paper_protocol():
-    parts = [
-        json.loads((RESULTS / f"acam_paper_protocol_{family}.json").read_text())
-        for family in ("paper", "accurate")
-    ]
+    paths = [RESULTS / f"acam_paper_protocol_{family}.json" for family in ("paper", "accurate")]
+    parts = [json.loads(path.read_text()) for path in paths if path.exists()]
+    methods = {name: row for part in parts for name, row in part["methods"].items()}
     names = [f"{m}@{k}" for m in ("precision", "ndcg") for k in (3, 5, 10)] + ["mrr"]
     rows = []
-    for method, row in (parts[0]["methods"] | parts[1]["methods"]).items():
+    for method, row in methods.items():
         values = [row[n]["mean"] if isinstance(row[n], dict) else row[n] for n in names]
         rows.append([method, *(f"{v:.4f}" for v in values)])
     header = ["method", *(n.replace("@", "\\@") for n in names)]

@@ -1,8 +1,8 @@
-"""How ACAM scores a catalogue: the forward pass of `skattrec.models.acam`, factorised."""
+"""How ACAM scores a catalogue: its forward pass, factorised."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from skattrec.base import Queries
 from skattrec.data.interactions import Codes
+from skattrec.models._acam_network import ACAMModule, Attended
 from skattrec.nn import feed_forward_weights
 from skattrec.nn.attention import co_attention_maps, slot_mean
-
-if TYPE_CHECKING:
-    from skattrec.models.acam import ACAMModule, Attended
 
 
 class ItemTables(NamedTuple):
