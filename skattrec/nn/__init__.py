@@ -1,7 +1,7 @@
 """Torch layers that more than one model uses."""
 
 from skattrec.nn.attention import (
-    co_attention_weights,
+    co_attention_maps,
     feed_forward_pooling,
     feed_forward_weights,
 )
@@ -17,7 +17,7 @@ __all__ = [
     "Linear",
     "SoftmaxLoss",
     "TransH",
-    "co_attention_weights",
+    "co_attention_maps",
     "feed_forward_pooling",
     "feed_forward_weights",
 ]

@@ -196,14 +196,10 @@ def _put(grad: Tensor, rows: Tensor, table: Tensor) -> Tensor:
     return torch.ops.aten.embedding_dense_backward(grad, rows, len(table), -1, False)
 
 
-def co_attention_weights(
+def co_attention_maps(
     similarity: Tensor, user_slots: Tensor | None = None, item_slots: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Total weight of each user slot and each item slot under co-attention.
-
-    The columns of ``softmax(S, user slots)`` say how an item slot sees the user's slots, the
-    rows of ``softmax(S, item slots)`` how a user slot sees the item's. What sum pooling
-    makes of them is a weighted sum of the values, with these weights [1]_.
+    """Normalise a co-attention map both ways [1]_.
 
     Parameters
     ----------
@@ -213,24 +209,16 @@ def co_attention_weights(
 
     Returns
     -------
-    user_weights : Tensor of shape (..., n_user_slots)
-        Sums to the number of item slots present.
-    item_weights : Tensor of shape (..., n_item_slots)
-        Sums to the number of user slots present.
+    by_user : Tensor of the same shape
+        Columns are distributions: how an item slot sees the user's slots.
+    by_item : Tensor of the same shape
+        Rows are distributions: how a user slot sees the item's slots.
 
     References
     ----------
     .. [1] Yang, Song, Xue and Xiao. "A Knowledge-Enhanced Recommendation Model with
-       Attribute-Level Co-Attention." SIGIR 2020, eqs. 3 and 4.
+       Attribute-Level Co-Attention." SIGIR 2020, eq. 3.
     """
-    by_user, by_item = co_attention_maps(similarity, user_slots, item_slots)
-    return by_user.sum(-1), by_item.sum(-2)
-
-
-def co_attention_maps(
-    similarity: Tensor, user_slots: Tensor | None = None, item_slots: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return ``softmax(S, user slots)`` and ``softmax(S, item slots)``, absent slots zero."""
     if user_slots is None or item_slots is None:
         return similarity.softmax(-2), similarity.softmax(-1)
     present = user_slots[..., :, None] & item_slots[..., None, :]

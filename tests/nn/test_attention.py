@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from skattrec.nn import attention, co_attention_weights, feed_forward_weights
-from skattrec.nn.attention import co_attention_maps, slot_mean
+from skattrec.nn import attention, co_attention_maps, feed_forward_weights
+from skattrec.nn.attention import slot_mean
 
 
 def draw(*shape, seed=0):
@@ -115,8 +115,8 @@ def test_pairs_without_any_slot_give_zero_and_finite_gradients():
 def test_collapsed_weights_pool_as_the_adjusted_matrices_do(masked):
     similarity, user_values, item_values = draw(6, 4, 3), draw(6, 4, 5), draw(6, 3, 5)
     present = masks() if masked else (None, None)
-    user_weights, item_weights = co_attention_weights(similarity, *present)
     by_user, by_item = co_attention_maps(similarity, *present)
+    user_weights, item_weights = by_user.sum(-1), by_item.sum(-2)
     adjusted_user = by_user.transpose(-1, -2) @ user_values  # U: a row per item slot
     adjusted_item = by_item @ item_values  # V: a row per user slot
     torch.testing.assert_close(
@@ -128,7 +128,8 @@ def test_collapsed_weights_pool_as_the_adjusted_matrices_do(masked):
 
 
 def test_collapsed_weights_sum_to_the_number_of_slots_that_look():
-    user_weights, item_weights = co_attention_weights(draw(6, 4, 3), *masks())
+    by_user, by_item = co_attention_maps(draw(6, 4, 3), *masks())
+    user_weights, item_weights = by_user.sum(-1), by_item.sum(-2)
     user, item = masks()
     both = user.any(1) & item.any(1)
     torch.testing.assert_close(user_weights.sum(1), (item.sum(1) * both).double())
