@@ -64,7 +64,7 @@ class ACAM(NeuralRecommender):
         How many of the user's most recent items count.
     history_attention : {"ffn", "dot", "mean"}, default="ffn"
         Weight of a past item, in each field: a feed-forward network over the pair of past item
-        and candidate (eq. 1), their dot product, or the same for all. None is normalised.
+        and candidate (eq. 1), their dot product, both not normalised, or the same for all.
     attention_units : int, default=64
         Hidden units of that network.
     position_weights : bool, default=False
