@@ -11,6 +11,7 @@ SCRIPTS = [
     ["acam_explanations"],
     ["acam_movielens", "--family", "accurate"],
     ["acam_movielens", "--family", "paper"],
+    ["acam_movielens", "--family", "paper_without_kge"],
     ["acam_paper_protocol", "--family", "accurate", "--seeds", "1"],
     ["acam_paper_protocol", "--family", "paper", "--seeds", "1"],
 ]
