@@ -117,6 +117,7 @@ class HistoryRows(TrainingSet):
         self.rows = np.flatnonzero(rows)
         self.users = interactions.user_codes
         self.items = interactions.item_codes
+        self.labels = interactions.positive.astype(np.float32)
         self.history_length = history_length
         self.facts = facts
         self.margin = margin
@@ -173,17 +174,6 @@ class PositivesAndNegatives(HistoryRows):
 
 class LabelledRows(HistoryRows):
     """Each row, liked or not, as its own candidate."""
-
-    def __init__(
-        self,
-        interactions: Interactions,
-        rows: NDArray[np.bool_],
-        history_length: int,
-        facts: EncodedAttributes | None,
-        margin: bool,
-    ):
-        super().__init__(interactions, rows, history_length, facts, margin)
-        self.labels = interactions.positive.astype(np.float32)
 
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return histories, candidates and labels of these rows."""

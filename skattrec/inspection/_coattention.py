@@ -15,7 +15,7 @@ class CoAttentionDisplay:
     Parameters
     ----------
     weights : DataFrame of shape (n_fields, n_fields)
-        Row: field of the user, column: field of the item; columns sum to 1.
+        Row: field of the user, column: field of the item; as ``ACAM.coattention`` returns it.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class CoAttentionDisplay:
         ax.set_xlabel("item's field")
         ax.set_ylabel("user's field")
         if colorbar:
-            ax.figure.colorbar(self.im_, ax=ax, label="weight (columns sum to 1)")
+            ax.figure.colorbar(self.im_, ax=ax, label="weight")
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
