@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skattrec.data.attributes import AttributeTable
+from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
     Interactions,
@@ -43,7 +44,8 @@ class Queries:
     Attributes
     ----------
     users : ndarray of shape (n_queries,)
-        User codes; -1 for a user that fit never saw.
+        User codes; -1 for a user that fit never saw. Codes from ``n_users`` on stand for users
+        that only ``user_attributes`` knows, in a model that represents users by attributes.
     histories : ItemLists
         What each user liked, oldest first, in item codes.
     """
@@ -74,13 +76,18 @@ class BaseRecommender(BaseEstimator, ABC):
     - ``_score_items(queries, items)``: scores (n_queries, n_items) that order the items,
     - ``_explain(queries, items)``, if it can explain itself,
     - ``_score_pairs(queries, items)``, if pairs have a faster way than whole rows,
-    - ``_link(scores)``, if ``predict`` returns an increasing function of those scores.
+    - ``_link(scores)``, if ``predict`` returns an increasing function of those scores,
+    - ``_add_items()``, if it represents items by attributes: adapt to a longer ``_encoded``.
     """
 
     # named settings: constructor parameters by name
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     # whether an item without interactions can be scored from its attributes
     _represents_items_by_attributes: ClassVar[bool] = False
+    # the same of users
+    _represents_users_by_attributes: ClassVar[bool] = False
+    # whether y is what predict estimates, and every row counts as liked
+    _predicts_ratings: ClassVar[bool] = False
 
     @classmethod
     def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:
@@ -134,6 +141,11 @@ class BaseRecommender(BaseEstimator, ABC):
             Missing ids, timestamps without an order, y that is not finite, no positive row.
         """
         self._check_policies()
+        if y is None and self._predicts_ratings:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None: it predicts ratings"
+            )
         interactions = self._read_fit(X, y)
         self.user_ids_ = interactions.users.ids
         self.item_ids_ = interactions.items.ids
@@ -142,7 +154,14 @@ class BaseRecommender(BaseEstimator, ABC):
         self._seen = interactions.item_lists()
         self._liked = interactions.item_lists(interactions.positive)
         self._attributes = self._read_attributes("item_attributes")
-        self._cold = Vocabulary(self._cold_ids())
+        self._user_attributes = self._read_attributes("user_attributes")
+        self._cold = Vocabulary(
+            _further_ids(self._items, self._attributes, self._represents_items_by_attributes)
+        )
+        self._cold_users = Vocabulary(
+            _further_ids(self._users, self._user_attributes, self._represents_users_by_attributes)
+        )
+        self._encode_attributes()
         self._fit(interactions)
         return self
 
@@ -155,9 +174,8 @@ class BaseRecommender(BaseEstimator, ABC):
             )
         columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
-        interactions = Interactions(
-            columns, target, positive_threshold=getattr(self, "positive_threshold", 0.0)
-        )
+        threshold = -np.inf if self._predicts_ratings else self.positive_threshold
+        interactions = Interactions(columns, target, positive_threshold=threshold)
         if not interactions.positive.any():
             raise ValueError(
                 f"y has no positive in {len(interactions)} sample(s): none is above "
@@ -179,18 +197,59 @@ class BaseRecommender(BaseEstimator, ABC):
             )
         return table
 
-    def _cold_ids(self) -> NDArray[Any]:
-        """Return the ids that only the attribute table knows."""
-        if self._attributes is None or not self._represents_items_by_attributes:
-            return self.item_ids_[:0]
-        ids = self._attributes.ids
-        return ids[self._items.encode(ids) < 0]
+    def _encode_attributes(self) -> None:
+        """Set the attributes by code: trained ids, ids known by them alone, any other.
+
+        Only values that training met are kept: a model knows nothing of others.
+        """
+        self._encoded = _encode(self._attributes, self._items, self._cold)
+        self._encoded_users = _encode(self._user_attributes, self._users, self._cold_users)
 
     def _check_policies(self) -> None:
         for name in ("unknown_user", "unknown_item"):
             value = getattr(self, name)
             if value not in ("average", "error"):
                 raise ValueError(f"{name}={value!r}; choose 'average' or 'error'")
+
+    def _with_items(self, item_attributes: Any) -> Self:
+        """Return a copy that also knows the items of these attributes."""
+        if not self._represents_items_by_attributes or self._attributes is None:
+            raise ValueError(
+                f"this {type(self).__name__} cannot score items by item_attributes: "
+                + (
+                    "it was fitted without any"
+                    if self._represents_items_by_attributes
+                    else "the model does not represent items by their attributes"
+                )
+            )
+        model = copy(self)
+        table = AttributeTable.read(item_attributes, "item_attributes")
+        model._attributes = self._attributes.extend(table)
+        model._cold = Vocabulary(_further_ids(self._items, model._attributes, True))
+        model._encode_attributes()
+        model._add_items()
+        return model
+
+    def _add_items(self) -> None:
+        """Take in items that joined ``_encoded`` after fit."""
+        raise NotImplementedError(f"{type(self).__name__} does not take in further items")
+
+    def _shared_values(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
+        """Return the attribute values that two items have in common, by field."""
+        if self._encoded is None:
+            return {}
+        common = {
+            name: tuple(self._encoded.shared(f, code, item))
+            for f, name in enumerate(self._encoded.fields)
+        }
+        return {name: values for name, values in common.items() if values}
+
+    def _known_fields(self, item: int) -> tuple[str, ...]:
+        """Return the fields in which an item has values."""
+        if self._encoded is None:
+            return ()
+        cells = [self._encoded.cell(f, item) for f in range(len(self._encoded.fields))]
+        return tuple(n for n, cell in zip(self._encoded.fields, cells, strict=True) if len(cell))
 
     @property
     def _n_codes(self) -> int:
@@ -274,6 +333,9 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return the users with what they liked: in fit, or in fresh histories."""
         codes = self._users.encode(ids)
         lists = self._liked.take(codes)
+        if len(self._cold_users):
+            cold = self._cold_users.encode(ids)
+            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._users), codes)
         served = codes >= 0
         if histories is not None and len(histories):
             fresh, given = self._read_histories(ids, histories)
@@ -386,6 +448,7 @@ class BaseRecommender(BaseEstimator, ABC):
         exclude_seen: bool = True,
         exclude_interactions: Any = None,
         histories: Any = None,
+        item_attributes: Any = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Recommend items to users.
 
@@ -406,6 +469,10 @@ class BaseRecommender(BaseEstimator, ABC):
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             What users liked lately. It takes the place of the history from `fit` for the users
             it names, and serves users that `fit` never saw. Rows of other users are not used.
+        item_attributes : AttributeTable, frame or dict, default=None
+            Attributes of further items, which `candidates` may then name, in the fields of the
+            fitted table, for models that can score an item by its attributes. Items that the
+            model knows already keep the attributes they had in `fit`.
 
         Returns
         -------
@@ -421,6 +488,15 @@ class BaseRecommender(BaseEstimator, ABC):
             an unknown user under the policy "error".
         """
         check_is_fitted(self)
+        if item_attributes is not None:
+            return self._with_items(item_attributes).recommend(
+                X,
+                n_recommendations=n_recommendations,
+                candidates=candidates,
+                exclude_seen=exclude_seen,
+                exclude_interactions=exclude_interactions,
+                histories=histories,
+            )
         ids = self._read_users(X)
         queries = self._queries(ids, histories)
         pool, pool_ids = self._read_candidates(candidates)
@@ -472,7 +548,7 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return the item codes that each user must not get."""
         rows, items = [], []
         if exclude_seen:
-            parts = [self._seen.take(queries.users)]
+            parts = [self._seen.take(self._users.encode(ids))]
             if histories is not None and len(histories):
                 parts.append(queries.histories)
             rows += [part.owners for part in parts]
@@ -506,7 +582,12 @@ class BaseRecommender(BaseEstimator, ABC):
             )
 
     def recommend_users(
-        self, items: ArrayLike, *, n_recommendations: int = 10, exclude_seen: bool = True
+        self,
+        items: ArrayLike,
+        *,
+        n_recommendations: int = 10,
+        exclude_seen: bool = True,
+        item_attributes: Any = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Find the users that an item should be shown to.
 
@@ -518,6 +599,8 @@ class BaseRecommender(BaseEstimator, ABC):
             Users per item.
         exclude_seen : bool, default=True
             Whether to leave out users who met the item in `fit`.
+        item_attributes : AttributeTable, frame or dict, default=None
+            Attributes of further items, see `recommend`.
 
         Returns
         -------
@@ -533,6 +616,10 @@ class BaseRecommender(BaseEstimator, ABC):
             "error".
         """
         check_is_fitted(self)
+        if item_attributes is not None:
+            return self._with_items(item_attributes).recommend_users(
+                items, n_recommendations=n_recommendations, exclude_seen=exclude_seen
+            )
         ids = _read_id_list(items, name="items", role="item")
         codes = self._encode_items(ids, name="items")
         _check_count(n_recommendations, "n_recommendations")
@@ -582,6 +669,7 @@ class BaseRecommender(BaseEstimator, ABC):
         X: Any,
         *,
         histories: Any = None,
+        item_attributes: Any = None,
         item_names: Mapping[Any, str] | None = None,
     ) -> Explanation:
         """Say why each pair has its score.
@@ -592,6 +680,8 @@ class BaseRecommender(BaseEstimator, ABC):
             Users and items, as in `fit`.
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             See `recommend`.
+        item_attributes : AttributeTable, frame or dict, default=None
+            Attributes of further items, see `recommend`.
         item_names : mapping or Series of item id to str, default=None
             What sentences call the items; an item without a name goes by its id.
 
@@ -606,6 +696,10 @@ class BaseRecommender(BaseEstimator, ABC):
             The model has nothing to say about its scores.
         """
         check_is_fitted(self)
+        if item_attributes is not None:
+            return self._with_items(item_attributes).explain(
+                X, histories=histories, item_names=item_names
+            )
         users, items = self._read_pairs(X)
         queries, codes = self._queries(users, histories), self._encode_items(items)
         explanation = self._explain(queries, codes, users, items)
@@ -634,6 +728,22 @@ class BaseRecommender(BaseEstimator, ABC):
         tags.input_tags.categorical = True
         tags.target_tags.required = False
         return tags
+
+
+def _further_ids(known: Vocabulary, table: AttributeTable | None, usable: bool) -> NDArray[Any]:
+    """Return the ids that only the attribute table knows."""
+    if table is None or not usable:
+        return known.ids[:0]
+    return table.ids[known.encode(table.ids) < 0]
+
+
+def _encode(
+    table: AttributeTable | None, trained: Vocabulary, cold: Vocabulary
+) -> EncodedAttributes | None:
+    if table is None:
+        return None
+    ids = np.concatenate([trained.ids.astype(object), cold.ids.astype(object)])
+    return table.encode(ids).restrict(len(trained)).append_empty_row()
 
 
 def _listed(X: Any) -> Any:

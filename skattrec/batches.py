@@ -60,6 +60,18 @@ class TrainingSet(Dataset, ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def n_batches(self, batch_size: int) -> int:
+        """Return the number of batches of one epoch."""
+        return -(-len(self) // batch_size)
+
+    def order(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Codes]:
+        """Give the rows of each batch of one epoch; shuffled if there is an `rng`."""
+        rows = np.arange(len(self))
+        if rng is not None:
+            rng.shuffle(rows)
+        for start in range(0, len(rows), batch_size):
+            yield rows[start : start + batch_size]
+
     @abstractmethod
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return inputs and targets of these rows, negatives drawn from `rng` at once."""
@@ -91,15 +103,12 @@ class BatchIterator:
         self.shuffle = shuffle
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return self.dataset.n_batches(self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
         rng = np.random.default_rng(self.rng)
-        rows = np.arange(len(self.dataset))
-        if self.shuffle:
-            rng.shuffle(rows)
-        for start in range(0, len(rows), self.batch_size):
-            yield self.dataset.batch(rows[start : start + self.batch_size], rng)
+        for rows in self.dataset.order(self.batch_size, rng if self.shuffle else None):
+            yield self.dataset.batch(rows, rng)
 
 
 class HistoryRows(TrainingSet):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,11 @@ class Explanation:
     known_fields : list of tuple of str, or None
         For each pair the fields in which the item has values; a sentence names one of these.
         None: all.
+    parts : dict of str to ndarray of shape (n_pairs,)
+        Further numbers about each pair that a model has to tell, such as the terms of its score.
+    describe : callable or None
+        ``describe(explanation, item_names) -> str`` makes the sentence of one pair; None:
+        `describe_by_history`.
     """
 
     users: NDArray[Any]
@@ -59,6 +64,8 @@ class Explanation:
     sentences: list[str]
     attention_maps: NDArray[Any] | None = field(default=None)
     known_fields: list[tuple[str, ...]] | None = field(default=None)
+    parts: dict[str, NDArray[Any]] = field(default_factory=dict)
+    describe: Callable[[Explanation, Mapping[Any, str]], str] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,6 +92,7 @@ class Explanation:
             sentences=self.sentences[rows],
             attention_maps=None if maps is None else maps[rows],
             known_fields=None if self.known_fields is None else self.known_fields[rows],
+            parts={name: values[rows] for name, values in self.parts.items()},
         )
 
     def __str__(self) -> str:
@@ -101,19 +109,8 @@ class Explanation:
         item_names : mapping or Series of item id to str
             An item without a name goes by its id.
         """
-        sentences = []
-        for pair, item in enumerate(self.items):
-            known = self.fields if self.known_fields is None else self.known_fields[pair]
-            field = top_field(self.fields, self.field_weights[pair], known)
-            best = self._past_item(pair, field)
-            sentences.append(
-                sentence(
-                    item_names.get(item, item),
-                    field=field,
-                    past_item=None if best is None else item_names.get(best, best),
-                    shared=self.shared_values[pair].get(best, {}),
-                )
-            )
+        describe = self.describe or describe_by_history
+        sentences = [describe(self[pair], item_names) for pair in range(len(self))]
         return replace(self, sentences=sentences)
 
     @property
@@ -121,23 +118,12 @@ class Explanation:
         """Column names that a field called "item" or "user" does not take from the ids."""
         return [f"weight_{name}" for name in self.fields]
 
-    def _past_item(self, pair: int, field: str | None) -> Any:
-        """Return the past item to name: of those that share the field, else of all, the one
-        with the most weight; None without any.
-        """
-        past = self.history[pair]
-        # an item that the model does not know has no name to give
-        weights = np.where([item is None for item in past], 0.0, self.history_weights[pair])
-        if not np.any(weights):
-            return None
-        shares = [field in self.shared_values[pair].get(item, {}) for item in past]
-        return past[int(np.argmax(np.where(shares, weights, -1.0) if any(shares) else weights))]
-
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a pair: user, item, score, weight_FIELD of each field, sentence."""
+        """Return one row a pair: its ids, score, weight_FIELD of each field, parts, sentence."""
         frame = pd.DataFrame({"user": self.users, "item": self.items, "score": self.scores})
         weights = pd.DataFrame(self.field_weights, columns=self._weight_columns)
-        return pd.concat([frame, weights], axis=1).assign(sentence=self.sentences)
+        parts = pd.DataFrame(self.parts, index=frame.index)
+        return pd.concat([frame, weights, parts], axis=1).assign(sentence=self.sentences)
 
     def history_frame(self) -> pd.DataFrame:
         """Return one row a pair and past item: weight, what is shared, weight_FIELD by field."""
@@ -160,8 +146,43 @@ class Explanation:
         return pd.concat(frames, ignore_index=True)
 
 
+def describe_by_history(pair: Explanation, item_names: Mapping[Any, str]) -> str:
+    """Make the sentence of one pair: its top field, and the past item that counted most."""
+    known = pair.fields if pair.known_fields is None else pair.known_fields[0]
+    field = top_field(pair.fields, pair.field_weights[0], known)
+    best = top_past_item(pair, field)
+    item = pair.items[0]
+    return sentence(
+        item_names.get(item, item),
+        field=field,
+        past_item=None if best is None else item_names.get(best, best),
+        shared=pair.shared_values[0].get(best, {}),
+    )
+
+
+def top_past_item(pair: Explanation, field: str | None) -> Any:
+    """Return the past item to name: of those that share the field, else of all, the one with
+    the most weight; None without any.
+    """
+    past = pair.history[0]
+    # an item that the model does not know has no name to give
+    weights = np.where([item is None for item in past], 0.0, pair.history_weights[0])
+    if not np.any(weights):
+        return None
+    shares = [field in pair.shared_values[0].get(item, {}) for item in past]
+    return past[int(np.argmax(np.where(shares, weights, -1.0) if any(shares) else weights))]
+
+
 def _values(shared: dict[str, tuple[Any, ...]]) -> str:
     return "; ".join(f"{name}: {', '.join(map(str, v))}" for name, v in shared.items())
+
+
+def shares(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide weights by their sum over the last axis; all equal where there is none."""
+    weights = weights.astype(np.float64)
+    total = weights.sum(axis=-1, keepdims=True)
+    even = np.full_like(weights, 1 / max(1, weights.shape[-1]))
+    return np.divide(weights, total, out=even, where=total > 0)
 
 
 def top_field(

@@ -14,7 +14,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -184,6 +184,8 @@ def train(
     *,
     validate: tuple[str, Callable[[nn.Module], float]] | None,
     lower_is_better: bool = False,
+    schedule: Callable[[int], float] | None = None,
+    settings: dict[str, Any] | None = None,
     max_epochs: int,
     batch_size: int | str,
     lr: float,
@@ -207,6 +209,10 @@ def train(
         Name and ``score(module) -> float`` of what decides over the best epoch.
     lower_is_better : bool, default=False
         For errors, such as RMSE.
+    schedule : callable or None
+        Factor of the learning rate at each step; None: `WarmUpThenLinear`.
+    settings : dict or None
+        Arguments of skorch's net that the model needs; the user's `net_params` win over them.
     max_epochs, batch_size, lr, weight_decay, patience, device, callbacks, verbose, net_params
         As every neural recommender documents them.
     rng : numpy.random.Generator
@@ -219,11 +225,12 @@ def train(
     device = resolve_device(device)
     _check_net_params(net_params)
     batch_size = resolve_batch_size(batch_size, len(training_set))
-    n_steps = max_epochs * -(-len(training_set) // batch_size)
+    if schedule is None:
+        schedule = WarmUpThenLinear(max_epochs * training_set.n_batches(batch_size))
     around: list[Any] = [
         (
             "lr_schedule",
-            LRScheduler(policy=LambdaLR, lr_lambda=WarmUpThenLinear(n_steps), step_every="batch"),
+            LRScheduler(policy=LambdaLR, lr_lambda=schedule, step_every="batch"),
         ),
         ("whole_epochs", KeepWholeEpochs()),
     ]
@@ -245,7 +252,7 @@ def train(
         )
     if verbose == "auto" and sys.stderr.isatty():
         around.append(("progress", ProgressBar()))
-    settings: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "optimizer": torch.optim.Adam,
         "optimizer__weight_decay": weight_decay,
         "lr": lr,
@@ -255,9 +262,9 @@ def train(
         "device": device,
         "verbose": 0 if verbose == "auto" else verbose,
     }
-    settings |= net_params or {}
-    if _supports_fused(settings["optimizer"], str(settings["device"])):
-        settings.setdefault("optimizer__fused", True)
+    arguments |= (settings or {}) | (net_params or {})
+    if _supports_fused(arguments["optimizer"], str(arguments["device"])):
+        arguments.setdefault("optimizer__fused", True)
     net = RecommenderNet(
         module,
         criterion,
@@ -267,7 +274,7 @@ def train(
         iterator_valid=BatchIterator,
         iterator_valid__rng=0,
         callbacks=[*around, *(callbacks or [])],
-        **settings,
+        **arguments,
     )
     net.fit(training_set, y=None)
     net.module_.eval()
@@ -289,10 +296,32 @@ def history_records(net: RecommenderNet) -> list[dict[str, float]]:
     return records
 
 
+class Objective(NamedTuple):
+    """What decides over the best epoch.
+
+    Attributes
+    ----------
+    name : str
+        Under which name ``history_`` keeps it.
+    score : callable
+        ``score(module) -> float``.
+    lower_is_better : bool
+        For errors, such as RMSE.
+    """
+
+    name: str
+    score: Callable[[nn.Module], float]
+    lower_is_better: bool = False
+
+
 class NeuralRecommender(BaseRecommender):
     """The neural half of the contract: seeds, held-out interactions, training.
 
-    A subclass has the common training parameters and implements ``_build`` and ``_freeze``.
+    A subclass has the common training parameters and implements ``_build`` and ``_freeze``. It
+    may say what is held out (``_hold_out``) and how that is judged (``_objective``), how the
+    learning rate goes (``_schedule``), what else skorch needs (``_net_settings``,
+    ``_own_callbacks``) and whether to train again on everything once the best number of epochs
+    is known (``_refits``).
     """
 
     # positives of this many users decide over the best epoch: enough to tell epochs apart
@@ -311,35 +340,95 @@ class NeuralRecommender(BaseRecommender):
     def _freeze(self, module: nn.Module) -> Scorer:
         """Return what scores with the module's present weights."""
 
+    def _trains_on_labels(self, interactions: Interactions) -> bool:
+        """Whether to take the rows that y labels as not liked for negatives."""
+        labels = not interactions.positive.all()
+        if self.negatives == "labelled" and not labels:
+            raise ValueError(
+                "negatives='labelled', but no row of y is at or below positive_threshold="
+                f"{self.positive_threshold}; use negatives='sampled'"
+            )
+        return labels and self.negatives != "sampled"
+
+    def _hold_out(self, interactions: Interactions, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Choose the interactions that decide over the best epoch."""
+        return hold_out_recent(interactions, self.validation_fraction)
+
+    def _objective(
+        self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Objective:
+        """Return what judges a module by the held-out interactions."""
+        return Objective("valid_ndcg@10", self._validator(interactions, held_out, rng))
+
+    def _schedule(self, n_epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
+        """Return the factor of the learning rate at each step."""
+        return WarmUpThenLinear(n_epochs * steps_per_epoch)
+
+    def _net_settings(self, module: nn.Module) -> dict[str, Any]:
+        """Return arguments of skorch's net that this model needs."""
+        return {}
+
+    def _own_callbacks(self) -> list[Any]:
+        """Return skorch callbacks that this model needs."""
+        return []
+
+    @property
+    def _refits(self) -> bool:
+        """Whether to train anew on everything, for as many epochs as were best."""
+        return False
+
     def _fit(self, interactions: Interactions) -> None:
         _check_training_parameters(self)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         for_weights, for_batches, for_validation = np.random.SeedSequence(seed).spawn(3)
+        rng = np.random.default_rng(for_validation)
+        held_out = self._hold_out(interactions, rng)
+        everything = np.ones(len(interactions), dtype=bool)
+        objective = self._objective(interactions, held_out, rng) if held_out.any() else None
+        self.net_ = self._train(
+            interactions, ~held_out, objective, self.max_epochs, for_weights, for_batches
+        )
+        self.history_ = history_records(self.net_)
+        if objective is not None and self._refits and len(self.history_):
+            values = [epoch[objective.name] for epoch in self.history_]
+            best = np.argmin(values) if objective.lower_is_better else np.argmax(values)
+            self.net_ = self._train(
+                interactions, everything, None, 1 + int(best), for_weights, for_batches
+            )
+        self._scorer = self._freeze(self.net_.module_)
+
+    def _train(
+        self,
+        interactions: Interactions,
+        rows: NDArray[np.bool_],
+        objective: Objective | None,
+        n_epochs: int,
+        for_weights: np.random.SeedSequence,
+        for_batches: np.random.SeedSequence,
+    ) -> RecommenderNet:
+        """Build the module and train it on the chosen rows."""
         generator = torch.Generator().manual_seed(int(for_weights.generate_state(1)[0]))
-        held_out = hold_out_recent(interactions, self.validation_fraction)
-        module, criterion, training_set = self._build(interactions, ~held_out, generator)
-        validate = None
-        if held_out.any():
-            rng = np.random.default_rng(for_validation)
-            validate = ("valid_ndcg@10", self._validator(interactions, held_out, rng))
-        self.net_ = train(
+        module, criterion, training_set = self._build(interactions, rows, generator)
+        batch_size = resolve_batch_size(self.batch_size, len(training_set))
+        return train(
             module,
             criterion,
             training_set,
-            validate=validate,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+            validate=None if objective is None else (objective.name, objective.score),
+            lower_is_better=objective is not None and objective.lower_is_better,
+            schedule=self._schedule(n_epochs, training_set.n_batches(batch_size)),
+            settings=self._net_settings(module),
+            max_epochs=n_epochs,
+            batch_size=batch_size,
             lr=self.lr,
             weight_decay=self.weight_decay,
             patience=self.patience,
             device=self.device,
-            callbacks=self.callbacks,
+            callbacks=[*self._own_callbacks(), *(self.callbacks or [])],
             verbose=self.verbose,
             net_params=self.net_params,
             rng=np.random.default_rng(for_batches),
         )
-        self.history_ = history_records(self.net_)
-        self._scorer = self._freeze(self.net_.module_)
 
     def _validator(
         self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
@@ -416,6 +505,28 @@ def hold_out_recent(interactions: Interactions, fraction: float | None) -> NDArr
     return positive & (rank_from_end <= n_held[interactions.user_codes])
 
 
+def hold_out_random(
+    interactions: Interactions, fraction: float | None, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose `fraction` of all interactions at random, whatever their value.
+
+    Returns
+    -------
+    held_out : ndarray of bool of shape (n_interactions,)
+        Never all interactions of a user.
+    """
+    if not fraction:
+        return np.zeros(len(interactions), dtype=bool)
+    order = rng.permutation(len(interactions))
+    kept = np.zeros(len(interactions), dtype=bool)
+    # the first row of each user in random order stays in training
+    kept[order[np.unique(interactions.user_codes[order], return_index=True)[1]]] = True
+    free = order[~kept[order]]
+    held_out = np.zeros(len(interactions), dtype=bool)
+    held_out[free[: round(fraction * len(interactions))]] = True
+    return held_out
+
+
 def check_integer(estimator: Any, *names: str) -> None:
     """Raise where one of these parameters is no integer of at least 1."""
     for name in names:
@@ -432,6 +543,35 @@ def check_number(estimator: Any, *names: str, zero: bool = True) -> None:
         if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
             least = "not negative" if zero else "positive"
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
+
+
+def check_choices(estimator: Any, choices: dict[str, tuple[str, ...]]) -> None:
+    """Raise where a parameter is none of its choices."""
+    for name, allowed in choices.items():
+        value = getattr(estimator, name)
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"{name}={value!r}; choose one of {allowed}")
+
+
+def check_switches(estimator: Any, *names: str) -> None:
+    """Raise where one of these parameters is neither True nor False."""
+    for name in names:
+        if not isinstance(getattr(estimator, name), (bool, np.bool_)):
+            raise ValueError(f"{name}={getattr(estimator, name)!r}; choose True or False")
+
+
+def check_widths(estimator: Any, *names: str) -> None:
+    """Raise where one of these parameters is no sequence of integers of at least 1."""
+    for name in names:
+        value = getattr(estimator, name)
+        widths = value if np.ndim(value) == 1 else [0]
+        if any(not isinstance(w, (int, np.integer)) or w < 1 for w in widths):
+            raise ValueError(f"{name}={value!r}; it must be a sequence of integers of at least 1")
+
+
+def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
+    """Turn log-odds into probabilities."""
+    return torch.sigmoid(torch.from_numpy(np.array(logits))).numpy()
 
 
 def _check_training_parameters(estimator: Any) -> None:

@@ -336,6 +336,52 @@ class AttributeTable:
             {field: self._lists[field] for field in chosen},
         )
 
+    def extend(self, other: AttributeTable) -> AttributeTable:
+        """Return this table with the rows of `other` whose ids it lacks.
+
+        Parameters
+        ----------
+        other : AttributeTable
+            Its fields must be fields of this table; a field that it lacks is empty in its rows.
+            Ids of both tables keep the row they have here.
+
+        Returns
+        -------
+        table : AttributeTable
+
+        Examples
+        --------
+        >>> from skattrec.data.attributes import AttributeTable
+        >>> table = AttributeTable({"genre": {"heat": ["crime", "drama"], "alien": "horror"}})
+        >>> table.extend(AttributeTable({"genre": {"jaws": "horror", "heat": "comedy"}}))
+        AttributeTable(3 ids; genre: 4 values, 100%)
+        """
+        unknown = [field for field in other.fields if field not in self._values]
+        if unknown:
+            raise ValueError(
+                f"the further rows have a field {unknown[0]!r}, but the fields are "
+                f"{list(self.fields)}"
+            )
+        new = np.flatnonzero(self._vocabulary.encode(other.ids) < 0)
+        values, lists = {}, {}
+        for field, own in self._values.items():
+            codes = Vocabulary(own).encode(other._values.get(field, own))
+            further = codes < 0
+            codes[further] = len(own) + np.arange(np.count_nonzero(further))
+            values[field] = _joined(own, other._values.get(field, own)[further])
+            here = self._lists[field]
+            there = ItemLists.empty(len(new))
+            if field in other._lists:
+                there = other._lists[field].take(new)
+                order = np.lexsort((codes[there.items], there.owners))
+                there = ItemLists(there.indptr, codes[there.items][order])
+            lists[field] = ItemLists(
+                np.concatenate([here.indptr, here.indptr[-1] + there.indptr[1:]]),
+                np.concatenate([here.items, there.items]),
+            )
+        vocabulary = Vocabulary(_joined(self.ids, other.ids[new]))
+        return self._from_parts(vocabulary, values, lists)
+
     def __repr__(self) -> str:
         shown = [
             f"{field}: {len(self._values[field])} values, {share:.0%}"
@@ -396,6 +442,13 @@ class AttributeTable:
         for field, cells in parsed.columns.items():
             values[field], lists[field] = _encode_field(cells, vocabulary.ids, field, name)
         self._keep(vocabulary, values, lists)
+
+
+def _joined(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Concatenate ids or values; strings and numbers side by side stay what they are."""
+    if (a.dtype.kind in "SU") != (b.dtype.kind in "SU"):
+        a, b = a.astype(object), b.astype(object)
+    return np.concatenate([a, b])
 
 
 def _unpickle(

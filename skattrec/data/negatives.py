@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.interactions import Codes, Interactions, ItemLists
 
 _MAX_ROUNDS = 10
 
@@ -192,6 +192,60 @@ class NegativeSampler:
             return rest[rng.integers(len(rest), size=size)]
         cumulated = _cumulated(self.weights[rest])
         return rest[np.searchsorted(cumulated, rng.random(size), side="right")]
+
+
+class PartnerSampler:
+    """Draws other items that the same user liked, beside each liked one.
+
+    Parameters
+    ----------
+    lists : ItemLists
+        What each user liked, in item codes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skattrec.data.interactions import ItemLists
+    >>> lists = ItemLists(np.array([0, 3, 4]), np.array([7, 8, 9, 5]))
+    >>> sampler = PartnerSampler(lists)
+    >>> np.sort(sampler.sample(np.array([0, 3]), 2, np.random.default_rng(0)), axis=1)
+    array([[ 8,  9],
+           [-1, -1]])
+    """
+
+    def __init__(self, lists: ItemLists):
+        self.items = lists.items
+        self._starts = lists.indptr[:-1][lists.owners]
+        self._lengths = lists.lengths[lists.owners]
+
+    def sample(self, entries: Codes, n_partners: int, rng: np.random.Generator) -> Codes:
+        """Return item codes of shape (n, n_partners), distinct in each row.
+
+        Parameters
+        ----------
+        entries : ndarray of int64 of shape (n,)
+            Positions in ``lists.items``.
+        n_partners : int
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        partners : ndarray of int64 of shape (n, n_partners)
+            Never the entry itself; -1 where the user liked too few others.
+        """
+        starts, lengths = self._starts[entries], self._lengths[entries]
+        taken = (entries - starts)[:, None]  # places already used, ascending in each row
+        partners = np.full((len(entries), n_partners), -1)
+        for column in range(n_partners):
+            left = lengths - 1 - column
+            place = (rng.random(len(entries)) * np.maximum(left, 1)).astype(np.int64)
+            # the place-th of those not taken
+            for used in taken.T:
+                place += place >= used
+            some = left > 0
+            partners[some, column] = self.items[(starts + place)[some]]
+            taken = np.sort(np.column_stack([taken, place]), axis=1)
+        return partners
 
 
 def _check_weights(weights: ArrayLike, n_items: int) -> NDArray[np.float64]:

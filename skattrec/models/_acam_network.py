@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -94,6 +95,12 @@ class ACAMModule(nn.Module):
         self.mlp = MLP(n_parts * dim, mlp_hidden, generator)
         if kge_weight and attributes is not None:
             self.transh = TransH(len(attributes.fields), dim, generator)
+
+    def with_attributes(self, attributes: EncodedAttributes) -> ACAMModule:
+        """Return the same network over a catalogue with more items known by attributes."""
+        module = copy(self)
+        module._modules = {**self._modules, "attributes": self.attributes.over(attributes)}
+        return module
 
     # --- items -----------------------------------------------------------------------
 

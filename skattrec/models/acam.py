@@ -22,14 +22,21 @@ from torch import nn
 
 from skattrec.base import Queries
 from skattrec.batches import LabelledNegatives, LabelledRows, PositivesAndNegatives, TrainingSet
-from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
-from skattrec.explanation import Explanation
+from skattrec.explanation import Explanation, shares
 from skattrec.models._acam_network import ACAMModule
 from skattrec.models._acam_scoring import ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
-from skattrec.training import NeuralRecommender, check_integer, check_number
+from skattrec.training import (
+    NeuralRecommender,
+    check_choices,
+    check_integer,
+    check_number,
+    check_switches,
+    check_widths,
+    probabilities,
+)
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "history_attention": ("ffn", "dot", "mean"),
@@ -256,7 +263,6 @@ class ACAM(NeuralRecommender):
         self._check_parameters()
         self._probabilities = self.loss == "binary"
         labelled = self._trains_on_labels(interactions)
-        self._encoded = self._encode_attributes()
         self.fields_ = ("item", *(self._encoded.fields if self._encoded else ()))
         module = ACAMModule(
             self._encoded,
@@ -296,44 +302,26 @@ class ACAM(NeuralRecommender):
         )
 
     def _check_parameters(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {allowed}")
+        check_choices(self, _CHOICES)
         check_integer(self, "embedding_dim", "history_length", "attention_units", "n_negatives")
         check_number(self, "kge_weight", "popularity_exponent")
-        if not isinstance(self.position_weights, (bool, np.bool_)):
-            raise ValueError(f"position_weights={self.position_weights!r}; choose True or False")
-        widths = self.mlp_hidden if np.ndim(self.mlp_hidden) == 1 else [0]
-        if any(not isinstance(w, (int, np.integer)) or w < 1 for w in widths):
-            raise ValueError(
-                f"mlp_hidden={self.mlp_hidden!r}; it must be a sequence of integers of at least 1"
-            )
-
-    def _trains_on_labels(self, interactions: Interactions) -> bool:
-        labels = not interactions.positive.all()
-        if self.negatives == "labelled" and not labels:
-            raise ValueError(
-                "negatives='labelled', but no row of y is at or below positive_threshold="
-                f"{self.positive_threshold}; use negatives='sampled'"
-            )
-        return labels and self.negatives != "sampled"
-
-    def _encode_attributes(self) -> EncodedAttributes | None:
-        """Return attributes by item code: trained items, items known by them alone, any other."""
-        if self._attributes is None:
-            return None
-        ids = np.concatenate([self.item_ids_.astype(object), self._cold.ids.astype(object)])
-        encoded = self._attributes.encode(ids)
-        return encoded.restrict(len(self.item_ids_)).append_empty_row()
+        check_switches(self, "position_weights")
+        check_widths(self, "mlp_hidden")
 
     def _freeze(self, module: nn.Module) -> ACAMScorer:
         return ACAMScorer(cast(ACAMModule, module), self.history_length)
+
+    def _add_items(self) -> None:
+        scorer = cast(ACAMScorer, self._scorer)
+        assert self._encoded is not None  # there were attributes to add to
+        module = scorer.module.with_attributes(self._encoded)
+        self._scorer = ACAMScorer(module, self.history_length)
 
     def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Turn log-odds into probabilities; softmax scores have no scale and stay."""
         if not self._probabilities:
             return scores
-        return torch.sigmoid(torch.from_numpy(np.array(scores))).numpy()
+        return probabilities(scores)
 
     # --- explain -----------------------------------------------------------------------
 
@@ -448,7 +436,7 @@ class ACAM(NeuralRecommender):
                         window,
                         mask & (window != items[rows, None]),
                         effect.cpu().numpy(),
-                        _shares(weights.cpu().numpy()),
+                        shares(weights.cpu().numpy()),
                         None if maps is None else maps[:, 0].cpu().numpy(),
                     )
                 )
@@ -465,10 +453,10 @@ class ACAM(NeuralRecommender):
             names = self._item_names(codes)
             history.append(names)
             by_field.append(effect)
-            weights.append(_shares(effect.sum(1)))
+            weights.append(shares(effect.sum(1)))
             shared.append(
                 {
-                    name: self._shared(int(code), int(item))
+                    name: self._shared_values(int(code), int(item))
                     for name, code in zip(names, codes, strict=True)
                 }
             )
@@ -486,23 +474,6 @@ class ACAM(NeuralRecommender):
             attention_maps=seen.maps,
             known_fields=[self._known_fields(int(item)) for item in items],
         ).named({})
-
-    def _known_fields(self, item: int) -> tuple[str, ...]:
-        """Return the fields in which an item has values."""
-        if self._encoded is None:
-            return ()
-        cells = [self._encoded.cell(f, item) for f in range(len(self._encoded.fields))]
-        return tuple(n for n, cell in zip(self._encoded.fields, cells, strict=True) if len(cell))
-
-    def _shared(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
-        """Return the attribute values that two items have in common, by field."""
-        if self._encoded is None:
-            return {}
-        common = {
-            name: tuple(self._encoded.shared(f, code, item))
-            for f, name in enumerate(self._encoded.fields)
-        }
-        return {name: values for name, values in common.items() if values}
 
 
 class _Attention(NamedTuple):
@@ -527,11 +498,3 @@ class _Attention(NamedTuple):
             np.concatenate([block.shares for block in blocks]),
             np.concatenate(maps) if maps else None,
         )
-
-
-def _shares(weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Divide weights by their sum over the last axis; all equal where there is none."""
-    weights = weights.astype(np.float64)
-    total = weights.sum(axis=-1, keepdims=True)
-    even = np.full_like(weights, 1 / max(1, weights.shape[-1]))
-    return np.divide(weights, total, out=even, where=total > 0)

@@ -7,14 +7,16 @@ from skattrec.nn.attention import (
 )
 from skattrec.nn.attributes import AttributeMean
 from skattrec.nn.heads import MLP, Linear
-from skattrec.nn.losses import BinaryLoss, SoftmaxLoss
+from skattrec.nn.losses import PAIRWISE_FORMS, BinaryLoss, PairwiseLoss, SoftmaxLoss
 from skattrec.nn.transh import TransH
 
 __all__ = [
     "MLP",
+    "PAIRWISE_FORMS",
     "AttributeMean",
     "BinaryLoss",
     "Linear",
+    "PairwiseLoss",
     "SoftmaxLoss",
     "TransH",
     "co_attention_maps",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -51,7 +53,12 @@ class AttributeMean(nn.Module):
         self.offsets = np.concatenate([[0], np.cumsum(attributes.n_values)]).astype(np.int64)
         n_rows = int(self.offsets[-1]) + (self.n_fields if missing == "unknown" else 0)
         self.table = nn.Parameter(torch.randn(n_rows, dim, generator=generator) * 0.1)
-        values, lengths, present = self._bags(attributes, missing)
+        self.missing = missing
+        self._index(attributes)
+
+    def _index(self, attributes: EncodedAttributes) -> None:
+        """Lay out the bags of the entities."""
+        values, lengths, present = self._bags(attributes, self.missing)
         starts = np.cumsum(lengths) - lengths
         # Fixed once built; not parameters, but they follow the module to its device.
         self.register_buffer("present", torch.from_numpy(present), persistent=False)
@@ -82,6 +89,14 @@ class AttributeMean(nn.Module):
             np.concatenate(lengths).astype(np.int64),
             np.stack(present),
         )
+
+    def over(self, attributes: EncodedAttributes) -> AttributeMean:
+        """Return the same embeddings over other entities with the same fields and values."""
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        other.n_entities = attributes.n_ids
+        other._index(attributes)
+        return other.to(self.table.device)
 
     def forward(self, entities: Tensor | None = None) -> Tensor:
         """Return the means (n_fields, n, dim) of these entities, or of all."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -27,3 +29,40 @@ class SoftmaxLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Map logits and targets (batch, n_candidates), targets 1, 0 or -1 (none), to a loss."""
         return -logits.masked_fill(target < 0, -torch.inf).log_softmax(-1)[:, 0].mean()
+
+
+class PairwiseLoss(nn.Module):
+    """How much the negatives beat the positives, over a batch.
+
+    Parameters
+    ----------
+    form : {"bpr", "sigmoid", "literal"}, default="bpr"
+        Of the difference x = score of the negative - score of the positive: softplus(x), which
+        is -log sigmoid(-x); sigmoid(x); or log sigmoid(x), as the papers of eRAN and REDA print
+        it, whose gradient vanishes where the order is wrong and which has no lower bound.
+    reduction : {"mean", "sum"}, default="mean"
+        Over all negatives of the batch.
+    weight : float, default=1.0
+        Factor of the loss.
+    """
+
+    def __init__(self, form: str = "bpr", reduction: str = "mean", weight: float = 1.0):
+        super().__init__()
+        if form not in PAIRWISE_FORMS:
+            raise ValueError(f"form={form!r}; choose one of {tuple(PAIRWISE_FORMS)}")
+        self.form = form
+        self.reduction = reduction
+        self.weight = weight
+
+    def forward(self, difference: Tensor, target: Tensor) -> Tensor:
+        """Map differences and targets, both (batch, n_negatives), targets 0 or -1 (none)."""
+        counts = (target >= 0).to(difference.dtype)
+        loss = (PAIRWISE_FORMS[self.form](difference) * counts).sum() * self.weight
+        return loss / counts.sum().clamp(min=1) if self.reduction == "mean" else loss
+
+
+PAIRWISE_FORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "bpr": nn.functional.softplus,
+    "sigmoid": torch.sigmoid,
+    "literal": nn.functional.logsigmoid,
+}
