@@ -2,8 +2,8 @@
 
 Settings were chosen on the last but one item of each user, inside the training part (see
 "validation" in the results); the test items are scored once, here. Each variant differs from
-its reference in one thing, and is compared user by user over the same seeds (Wilcoxon
-signed-rank on nDCG@10 averaged over seeds, Holm's correction over the family).
+its reference in one thing, and is compared user by user over the same seeds (`paired` on
+nDCG@10 averaged over seeds, corrected over the family).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from _common import Clock, arguments, keep, last_out, movielens_100k, spread
-from scipy.stats import wilcoxon
+from _common import Clock, arguments, keep, last_out, movielens_100k, paired, spread
 
 from skattrec import ACAM, Popularity, TransitionKNN
 from skattrec.data import AttributeTable
@@ -67,26 +66,6 @@ def judge(make, X_train, X_test, seeds):
     return row, sum(frame["ndcg@10"] for frame in frames) / len(frames)
 
 
-def compare(reference, variants):
-    """Difference of each variant to the reference, its p-value and Holm's correction."""
-    p = {
-        name: wilcoxon(values, reference, zero_method="zsplit").pvalue
-        for name, values in variants.items()
-    }
-    corrected, worst = {}, 0.0
-    for place, name in enumerate(sorted(p, key=p.__getitem__)):
-        worst = max(worst, min(1.0, p[name] * (len(p) - place)))
-        corrected[name] = worst
-    return {
-        name: {
-            "difference_ndcg@10": float((variants[name] - reference).mean()),
-            "p": float(p[name]),
-            "p_holm": corrected[name],
-        }
-        for name in variants
-    }
-
-
 def family(name, base, variants, table, splits, seeds):
     X_train, X_test = splits
 
@@ -106,7 +85,7 @@ def family(name, base, variants, table, splits, seeds):
         if variant == "shuffled attributes":
             make = lambda seed: maker({"item_attributes": shuffled(table, seed)})(seed)  # noqa: E731
         rows[variant], per_user[variant] = judge(make, X_train, X_test, seeds)
-    return {"rows": rows, "paired": compare(reference, per_user)}, reference
+    return {"rows": rows, "paired": paired(reference, per_user)}, reference
 
 
 def main():
@@ -136,7 +115,7 @@ def main():
     result["validation"], _ = judge(make, *inner, seeds)
     rows, reference = family(options.family, base, variants, table, splits, seeds)
     result |= rows
-    against = compare(reference, {"TransitionKNN": per_user["TransitionKNN"]})
+    against = paired(reference, {"TransitionKNN": per_user["TransitionKNN"]})
     result["TransitionKNN_minus_ACAM"] = against["TransitionKNN"]
     keep(f"acam_movielens_{options.family}", result, quick=options.quick)
 

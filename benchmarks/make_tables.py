@@ -21,6 +21,10 @@ def pm(value):
     return f"{value['mean']:.4f} ± {value['std']:.4f}" if value["std"] else f"{value['mean']:.4f}"
 
 
+def interval(row):
+    return f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
+
+
 def p_value(p):
     return "< .0001" if p < 1e-4 else f"{p:.4f}".lstrip("0") if p < 1 else "1"
 
@@ -34,18 +38,18 @@ def accuracy(name, title):
     for variant, row in result["rows"].items():
         paired = result["paired"].get(variant)
         label = f"**ACAM, {title}**" if paired is None else f"... {variant}"
-        difference = "" if paired is None else f"{paired['difference_ndcg@10']:+.4f}"
+        difference = "" if paired is None else interval(paired)
         holm = "" if paired is None else p_value(paired["p_holm"])
         cells = [label, pm(row["ndcg@10"]), pm(row["hit_rate@10"]), difference, holm]
         rows.append([*cells, f"{row['fit_cpu']:.0f}"])
     header = ["method", "nDCG\\@10", "HR\\@10", "difference", "p (Holm)", "CPU s of a fit"]
-    # the signed-rank test has little power here: for most users all methods miss the one item
     knn = result["TransitionKNN_minus_ACAM"]
     note = (
         f"{len(result['seeds'])} seeds. On validation (last but one item) the reference had "
         f"{pm(result['validation']['ndcg@10'])} and {pm(result['validation']['hit_rate@10'])}. "
-        f"TransitionKNN against it on test: {knn['difference_ndcg@10']:+.4f} nDCG\\@10, "
-        f"p = {p_value(knn['p'])} (Wilcoxon over users)."
+        f"TransitionKNN against it on test: {interval(knn)} nDCG\\@10, p = {p_value(knn['p'])}. "
+        "Differences have their 95% interval over users; p is of a permutation test that flips "
+        "the signs of users' differences."
     )
     heading = f"MovieLens 100K, leave-last-out, full ranking: the {title} setting"
     return table(heading, header, rows) + "\n" + note + "\n"

@@ -21,10 +21,6 @@ from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.nn.losses import NO_CANDIDATE
 
-# positives of a batch whose facts enter the knowledge-graph loss: rows come shuffled, so
-# their mean distance estimates the whole batch's
-_KGE_ROWS = 256
-
 
 class Batch:
     """Named tensors that travel to the device together.
@@ -138,7 +134,7 @@ class HistoryRows(TrainingSet):
         history, mask = self.windows.cut(self.history_length, rows)
         tensors = {"history": history, "mask": mask, "candidates": candidates}
         if self.facts is not None:
-            tensors |= self._facts_of(self.items[rows[:_KGE_ROWS]], rng)
+            tensors |= self._facts_of(self.items[rows], rng)
         return Batch(len(rows), **{name: torch.from_numpy(t) for name, t in tensors.items()})
 
     def _facts_of(self, items: Codes, rng: np.random.Generator) -> dict[str, NDArray[Any]]:

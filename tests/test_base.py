@@ -473,3 +473,109 @@ def test_a_model_that_reads_no_attributes_knows_no_cold_items():
 def test_attributes_of_other_items_are_refused():
     with pytest.raises(ValueError, match="item_attributes describes none of the items in X"):
         SharedGenres({"genre": {"up": "drama", "coco": "drama"}}).fit(LOG)
+
+
+# --- items that are described after fit ------------------------------------------------------
+
+
+class Extendable(SharedGenres):
+    def _add_items(self):
+        encoded = self._encoded
+        genres = np.zeros((encoded.n_ids, encoded.n_values[0]))
+        rows = np.repeat(np.arange(encoded.n_ids), np.diff(encoded.indptr[0]))
+        genres[rows, encoded.indices[0]] = 1
+        self._shared = genres @ genres.T
+
+
+LATER = {"genre": {"moon": "space", "jaws": "space", "blob": "unheard"}}
+
+
+@pytest.fixture
+def extendable():
+    genres = {"genre": {"jaws": "horror", "alien": ["horror", "space"], "gigli": "drama"}}
+    log = [["ann", "alien"], ["ann", "jaws"], ["bob", "gigli"], ["bob", "alien"], ["cid", "jaws"]]
+    return Extendable(genres).fit(log)
+
+
+def test_items_described_later_are_recommended_where_they_are_named(extendable):
+    items, scores = extendable.recommend(
+        ["ann"], n_recommendations=2, candidates=["moon", "blob"], item_attributes=LATER
+    )
+    assert_array_equal(items, [["moon", "blob"]])
+    assert_array_equal(scores, [[1, 0]])
+    users, scores = extendable.recommend_users(
+        ["moon"], n_recommendations=2, item_attributes=LATER, exclude_seen=False
+    )
+    assert set(users[0]) == {"ann", "bob"}
+    assert_array_equal(scores, [[1, 1]])
+
+
+def test_items_described_later_leave_the_model_and_known_items_as_they_were(extendable):
+    before = extendable.predict([["cid", "alien"], ["cid", "moon"]])
+    _, scores = extendable.recommend(
+        ["cid"], n_recommendations=1, candidates=["alien"], item_attributes=LATER
+    )
+    assert scores[0, 0] == before[0] == 1  # "jaws" is horror still
+    assert_array_equal(extendable.predict([["cid", "alien"], ["cid", "moon"]]), before)
+    with pytest.raises(ValueError, match="do not exist, such as 'moon'"):
+        extendable.recommend(["cid"], candidates=["moon"])
+
+
+def test_who_cannot_score_by_attributes_refuses_later_ones():
+    class IdsOnly(SharedGenres):
+        def _fit(self, interactions):
+            assert self._encoded is None
+
+    with pytest.raises(ValueError, match="Popularity cannot score items by item_attributes"):
+        Popularity().fit(LOG).recommend(["ann"], item_attributes=LATER)
+    with pytest.raises(ValueError, match="it was fitted without any"):
+        IdsOnly().fit(LOG).recommend(["ann"], item_attributes=LATER)
+
+
+# --- ratings, users known by attributes ------------------------------------------------------
+
+
+class MeanOfGroup(BaseRecommender):
+    """Predicts the mean rating of the users of the same group."""
+
+    _predicts_ratings = True
+    _represents_users_by_attributes = True
+
+    def __init__(self, user_attributes=None, *, unknown_user="average", unknown_item="average"):
+        self.user_attributes = user_attributes
+        self.unknown_user = unknown_user
+        self.unknown_item = unknown_item
+
+    def _fit(self, interactions):
+        assert interactions.positive.all()
+        group = self._encoded_users.indices[0]
+        rated = group[interactions.user_codes]
+        self.means_ = np.bincount(rated, interactions.values) / np.bincount(rated)
+        self.all_ = interactions.values.mean()
+
+    def _score_items(self, queries, items):
+        groups = [self._encoded_users.cell(0, user) for user in queries.users]
+        vocabulary = list(self._encoded_users.values[0])
+        scores = [self.means_[vocabulary.index(g[0])] if len(g) else self.all_ for g in groups]
+        return np.repeat(np.array(scores)[:, None], len(items), axis=1)
+
+
+GROUPS = {"group": {"ann": "x", "bob": "y", "cid": "x", "new": "y"}}
+
+
+def test_every_row_of_a_rating_model_counts_and_users_are_known_by_attributes():
+    X = [["ann", "jaws"], ["bob", "jaws"], ["cid", "alien"], ["ann", "alien"]]
+    model = MeanOfGroup(GROUPS).fit(X, [-1.0, 4.0, 2.0, 5.0])
+    assert_allclose(model.predict([["ann", "jaws"], ["new", "jaws"]]), [2, 4])
+    assert_allclose(model.predict([["stranger", "jaws"]]), 2.5)
+    items, _ = model.recommend(["new"], n_recommendations=2)
+    assert set(items[0]) == {"jaws", "alien"}
+    model = MeanOfGroup(GROUPS, unknown_user="error").fit(X, [-1.0, 4.0, 2.0, 5.0])
+    assert_allclose(model.predict([["new", "jaws"]]), 4)
+    with pytest.raises(ValueError, match="user 'stranger'"):
+        model.predict([["stranger", "jaws"]])
+
+
+def test_a_rating_model_needs_y():
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        MeanOfGroup(GROUPS).fit([["ann", "jaws"]])

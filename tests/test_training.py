@@ -15,10 +15,12 @@ from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Interactions, read_columns
 from skattrec.datasets import make_preferences
 from skattrec.training import (
+    Objective,
     Validation,
     WarmUpThenLinear,
     _check_training_parameters,
     history_records,
+    hold_out_random,
     hold_out_recent,
     resolve_batch_size,
     resolve_device,
@@ -570,3 +572,83 @@ def test_fit_leaves_the_global_random_states_alone():
     model.recommend([0], n_recommendations=1, exclude_seen=False)
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+# --- what a model may decide about its training -----------------------------------------------
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_rows_are_held_out_at_random_but_never_all_of_a_user(fraction):
+    log = random_log(labelled=True)
+    held_out = hold_out_random(log, fraction, np.random.default_rng(0))
+    assert held_out.sum() == round(fraction * len(log))
+    kept = np.bincount(log.user_codes[~held_out], minlength=log.n_users)
+    assert kept.min() >= 1
+    assert not np.array_equal(held_out, hold_out_random(log, fraction, np.random.default_rng(1)))
+    assert {True, False} == set(log.positive[held_out])  # labelled rows of both kinds
+
+
+def test_holding_out_most_rows_leaves_one_a_user():
+    log = random_log(labelled=False)
+    held_out = hold_out_random(log, 0.999, np.random.default_rng(0))
+    assert (np.bincount(log.user_codes[~held_out], minlength=log.n_users) == 1).all()
+
+
+def test_the_learning_rate_follows_the_schedule_of_the_model():
+    rates = []
+
+    class Listen(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    run(schedule=lambda step: 0.5**step, lr=1.0, max_epochs=1, callbacks=[Listen()])
+    assert rates[:3] == pytest.approx([0.5, 0.25, 0.125])
+
+
+def test_net_params_win_over_what_the_model_asks_of_skorch():
+    settings = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.3}
+    net = run(settings=settings)
+    assert net.optimizer_.defaults["momentum"] == 0.3
+    net = run(settings=settings, net_params={"optimizer__momentum": 0.6})
+    assert net.optimizer_.defaults["momentum"] == 0.6
+
+
+class Scripted(ACAM):
+    """Is told what its validation says, and what it lets happen."""
+
+    values = (3.0, 1.0, 2.0, 4.0)
+
+    def _objective(self, interactions, held_out, rng):
+        values = iter(self.values)
+        self.held_ = held_out
+        return Objective("valid_error", lambda module: next(values), lower_is_better=True)
+
+    def _hold_out(self, interactions, rng):
+        return hold_out_random(interactions, self.validation_fraction, rng)
+
+    def _schedule(self, n_epochs, steps_per_epoch):
+        return lambda step: 1.0
+
+    @property
+    def _refits(self):
+        return self.refit
+
+
+def test_refitting_trains_on_everything_for_the_best_number_of_epochs():
+    data = make_preferences(random_state=0).data
+    settings = {"embedding_dim": 4, "max_epochs": 4, "random_state": 0, "patience": None}
+    model = Scripted(**settings)
+    model.refit = False
+    model.fit(data)
+    assert [e["valid_error"] for e in model.history_] == [3, 1, 2, 4]
+    assert model.held_.sum() == round(0.1 * len(model.held_))
+    rows = len(model.net_.history)
+    model.refit = True
+    model.fit(data)
+    assert (rows, len(model.net_.history)) == (4, 2)  # the second epoch was the best
+    assert len(model.history_) == 4  # how that was found stays visible
+    alone = Scripted(**(settings | {"max_epochs": 2, "validation_fraction": None}))
+    alone.refit = False
+    alone.fit(data)
+    users = data["user"].unique()[:5]
+    np.testing.assert_array_equal(model.score_items(users), alone.score_items(users))

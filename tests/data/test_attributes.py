@@ -447,3 +447,34 @@ def test_role_in_messages_follows_the_name():
     for name, role in [("user_attributes", "user"), ("item_attributes", "item"), ("t", "entity")]:
         with pytest.raises(ValueError, match=f"^{name} has 2 rows for {role} 4"):
             AttributeTable.read(frame, name)
+
+
+# --- further rows ----------------------------------------------------------------------------
+
+
+def test_extend_keeps_known_rows_and_appends_the_others():
+    table = AttributeTable({"genre": {1: ["b", "d"], 2: "a"}, "year": {1: 1990, 2: 1991}})
+    further = AttributeTable({"genre": {2: "z", 7: ["d", "c", "a"]}})
+    both = table.extend(further)
+    assert list(both.ids) == [1, 2, 7]
+    encoded = both.encode([1, 2, 7])
+    assert [set(encoded.cell(0, row)) for row in range(3)] == [{"b", "d"}, {"a"}, {"a", "c", "d"}]
+    assert [list(encoded.cell(1, row)) for row in range(3)] == [[1990], [1991], []]
+    # codes of values that the table had stay as they were
+    old = table.encode([1, 2])
+    assert list(encoded.indices[0][: len(old.indices[0])]) == list(old.indices[0])
+    for start, end in zip(encoded.indptr[0][:-1], encoded.indptr[0][1:], strict=True):
+        assert (np.diff(encoded.indices[0][start:end]) > 0).all()
+
+
+def test_extend_joins_ids_and_values_of_different_kinds():
+    table = AttributeTable({"tag": {"a": "x"}})
+    both = table.extend(AttributeTable({"tag": {5: 3}}))
+    assert list(both.ids) == ["a", 5]
+    assert list(both.encode([5]).cell(0, 0)) == [3]
+
+
+def test_extend_refuses_a_field_that_the_table_lacks():
+    table = AttributeTable({"genre": {1: "a"}})
+    with pytest.raises(ValueError, match="field 'mood', but the fields are \\['genre'\\]"):
+        table.extend(AttributeTable({"mood": {3: "dark"}}))

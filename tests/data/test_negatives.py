@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import chisquare
 
-from skattrec.data.interactions import Interactions, read_columns
-from skattrec.data.negatives import NegativeSampler
+from skattrec.data.interactions import Interactions, ItemLists, read_columns
+from skattrec.data.negatives import NegativeSampler, PartnerSampler
 
 
 def keys_of(matrix):
@@ -175,3 +175,31 @@ def test_bad_popularity_is_named():
         NegativeSampler.popularity(disliked)
     with pytest.raises(ValueError, match="exponent must be a finite number; got nan"):
         NegativeSampler.popularity(popularity_log(), float("nan"))
+
+
+# --- partners ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def liked():
+    return ItemLists(np.array([0, 4, 4, 6, 7]), np.array([10, 11, 12, 13, 10, 12, 11]))
+
+
+def test_partners_are_distinct_other_items_of_the_same_user(liked):
+    entries = np.tile(np.arange(4), 200)
+    partners = PartnerSampler(liked).sample(entries, 3, np.random.default_rng(0))
+    for entry, row in zip(entries, partners, strict=True):
+        assert sorted(row) == sorted({10, 11, 12, 13} - {10 + entry})
+
+
+def test_each_other_item_is_as_likely_in_each_column(liked):
+    partners = PartnerSampler(liked).sample(np.full(6000, 2), 2, np.random.default_rng(0))
+    for column in partners.T:
+        items, counts = np.unique(column, return_counts=True)
+        assert list(items) == [10, 11, 13]
+        assert np.abs(counts / 6000 - 1 / 3).max() < 0.025
+
+
+def test_users_with_few_others_get_minus_one_at_the_end(liked):
+    partners = PartnerSampler(liked).sample(np.array([4, 5, 6]), 2, np.random.default_rng(0))
+    assert_array_equal(partners, [[12, -1], [10, -1], [-1, -1]])

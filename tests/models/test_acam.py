@@ -1081,3 +1081,27 @@ def test_held_out_positives_are_in_no_training_history(log):
     )
     users = np.repeat(interactions.user_codes[:, None], 4, axis=1)
     assert not held_out & set(zip(users[mask], windows[mask], strict=True))
+
+
+# --- items that are described after fit ------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["unknown", "zero", "mask"])
+def test_items_described_later_score_as_if_the_table_had_had_them(missing):
+    log = make_preferences(random_state=0)
+    frame = log.item_attributes.to_frame()
+    table, later = AttributeTable(frame.iloc[:-3]), AttributeTable(frame.iloc[-3:])
+    data = log.data[~log.data["item"].isin(later.ids)]
+    settings = {"embedding_dim": 8, "max_epochs": 1, "missing": missing, "random_state": 0}
+    full = ACAM(log.item_attributes, **settings).fit(data)
+    lean = ACAM(table, **settings).fit(data)
+    users, cold = full.user_ids_[:4], list(later.ids)
+    options = {"n_recommendations": 3, "candidates": cold}
+    expected = full.recommend(users, **options)
+    got = lean.recommend(users, **options, item_attributes=later)
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1], expected[1], rtol=1e-5)
+    pair = [[users[0], cold[0]]]
+    explained = lean.explain(pair, item_attributes=later)
+    assert explained.sentences == full.explain(pair).sentences
+    np.testing.assert_allclose(explained.scores, full.predict(pair), rtol=1e-5)
