@@ -45,7 +45,9 @@ def _distinct(users: Ints, items: Ints, n_users: int, n_items: int) -> ItemLists
     return ItemLists.from_codes(keys // max(n_items, 1), keys % max(n_items, 1), n_users)
 
 
-def observed_items(estimator: Any, rows: JudgedRows, log: Any) -> tuple[Vocabulary, ItemLists]:
+def observed_items(
+    estimator: Any, rows: JudgedRows, log: Any, histories: Any = None
+) -> tuple[Vocabulary, ItemLists]:
     """Return the catalogue, and what of it each judged user is known to have met."""
     has_catalogue = hasattr(estimator, "item_ids_") and hasattr(estimator, "seen_items")
     if log is not None:
@@ -61,6 +63,9 @@ def observed_items(estimator: Any, rows: JudgedRows, log: Any) -> tuple[Vocabula
             "negatives cannot be drawn; give the full log to the scorer, as in "
             "make_ranking_scorer(..., interactions=X)"
         )
+    if histories is not None:
+        given = read_columns(histories)
+        pairs.append((rows.users.encode(given.users), catalogue.encode(given.items)))
     pairs.append((rows.user_codes, catalogue.encode(rows.items.ids)[rows.item_codes]))
     if has_catalogue:
         users, columns_seen = estimator.seen_items(rows.users.ids).nonzero()

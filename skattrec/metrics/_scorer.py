@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
@@ -40,6 +41,7 @@ def make_ranking_scorer(
     candidates: str | int = "all",
     positive_threshold: float | None = None,
     interactions: Any = None,
+    fold_in: Any = None,
     random_state: int = 0,
 ) -> RankingScorer:
     """Make a scorer for `GridSearchCV` and `cross_validate` that ranks items for each user.
@@ -70,6 +72,11 @@ def make_ranking_scorer(
         The full log, training and test, in the form of X. Its items are the catalogue of the
         drawn negatives, and its pairs are never drawn. None: the estimator's catalogue, less
         what it saw in fit; a plain classifier or regressor knows neither and needs the log.
+    fold_in : splitter, default=None
+        For users that fit never saw (`NewUserKFold`): divides the rows of X, as ``LeaveLastOut()``
+        does, into what is given to the recommender as ``histories``, positives alone, and what
+        it has to find. Needs a recommender whose ``score_items`` takes histories; the names of
+        the metrics say it.
     random_state : int, default=0
         Seed of the drawn negatives.
 
@@ -104,6 +111,7 @@ def make_ranking_scorer(
         candidates=candidates,
         positive_threshold=positive_threshold,
         interactions=interactions,
+        fold_in=fold_in,
         random_state=random_state,
     )
 
@@ -122,6 +130,7 @@ class RankingScorer:
     candidates : {"all", "labelled"} or int, default="all"
     positive_threshold : float, default=None
     interactions : frame or array-like of shape (n_rows, at least 2), default=None
+    fold_in : splitter, default=None
     random_state : int, default=0
 
     Attributes
@@ -143,6 +152,7 @@ class RankingScorer:
         candidates: str | int = "all",
         positive_threshold: float | None = None,
         interactions: Any = None,
+        fold_in: Any = None,
         random_state: int = 0,
     ):
         parsed = [parse_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
@@ -159,14 +169,20 @@ class RankingScorer:
                 "random_state must be an int of 0 or more, so that all estimators are ranked "
                 f"against the same candidates, got {random_state!r}"
             )
+        if fold_in is not None:
+            _check_fold_in(fold_in, candidates, interactions)
         self.metrics = metrics
         self.candidates = candidates
         self.positive_threshold = positive_threshold
         self.interactions = interactions
+        self.fold_in = fold_in
         self.random_state = random_state
         self._parsed = parsed
-        suffix = f" ({candidates} negatives)" if sampled else " (labelled)"
-        self.names = [f"{m}{'' if candidates == 'all' else suffix}" for m in parsed]
+        notes = (
+            [] if candidates == "all" else [f"{candidates} negatives" if sampled else "labelled"]
+        )
+        notes += [] if fold_in is None else ["fold-in"]
+        self.names = [f"{m} ({', '.join(notes)})" if notes else f"{m}" for m in parsed]
 
     def __call__(
         self, estimator: Any, X: Any, y: ArrayLike | None = None
@@ -218,12 +234,13 @@ class RankingScorer:
             `candidates="all"` for an estimator that cannot score a catalogue.
         """
         recommender, steps = _look_through(estimator)
-        if self.candidates == "all" and not hasattr(recommender, "score_items"):
+        whole = self.candidates == "all" or self.fold_in is not None
+        if whole and not hasattr(recommender, "score_items"):
             check_is_fitted(estimator)
             raise TypeError(
                 f"{type(recommender).__name__} has no score_items, which ranking the whole "
-                "catalogue needs; for an estimator with predict use candidates=100 (that many "
-                "drawn negatives a user) or candidates='labelled'"
+                "catalogue and fold_in need; for an estimator with predict use candidates=100 "
+                "(that many drawn negatives a user) or candidates='labelled'"
             )
         if hasattr(recommender, "score_items") or hasattr(recommender, "item_ids_"):
             check_is_fitted(recommender, "item_ids_")
@@ -234,15 +251,19 @@ class RankingScorer:
         if self.interactions is not None and _is_integer(self.candidates):
             log = _transform(steps, self.interactions)
         X = _transform(steps, X)
-        columns = read_columns(X)
-        positive = self._positive(y, len(columns.users), recommender)
-        rows = JudgedRows.of(columns, positive)
+        positive = self._positive(y, len(read_columns(X).users), recommender)
+        histories = None
+        if self.fold_in is not None:
+            given, judged = next(iter(self.fold_in.split(X, y)))
+            histories = _safe_indexing(X, given[positive[given]])
+            X, positive = _safe_indexing(X, judged), positive[judged]
+        rows = JudgedRows.of(read_columns(X), positive)
         if self.candidates == "all":
-            ranked = _rank_catalogue(estimator, rows)
+            ranked = _rank_catalogue(estimator, rows, histories)
         elif self.candidates == "labelled":
             ranked = _rank_labelled(estimator, X, rows)
         else:
-            ranked = self._rank_sampled(estimator, X, rows, log)
+            ranked = self._rank_sampled(estimator, X, rows, log, histories)
         values = {
             name: metric(ranked) for name, metric in zip(self.names, self._parsed, strict=True)
         }
@@ -267,8 +288,10 @@ class RankingScorer:
             )
         return positive
 
-    def _rank_sampled(self, estimator: Any, X: Any, rows: JudgedRows, log: Any) -> RankedPositives:
-        catalogue, observed = observed_items(estimator, rows, log)
+    def _rank_sampled(
+        self, estimator: Any, X: Any, rows: JudgedRows, log: Any, histories: Any
+    ) -> RankedPositives:
+        catalogue, observed = observed_items(estimator, rows, log, histories)
         positives = rows.positives()
         codes = catalogue.encode(rows.items.ids)
         n_sampled = int(self.candidates)
@@ -288,13 +311,17 @@ class RankingScorer:
             owners = np.concatenate(
                 [hits.owners[known], np.repeat(np.arange(len(users)), [len(d) for d in drawn])]
             )
-            pairs = table_like(
-                X,
-                rows.users.ids[users[owners]],
-                catalogue.ids[np.concatenate([items[known], *drawn])],
-            )
+            candidates = catalogue.ids[np.concatenate([items[known], *drawn])]
             y_true = np.arange(len(owners)) < known.sum()
-            scores = predict_scores(estimator, pairs) if len(owners) else np.zeros(0)
+            if not len(owners):
+                scores = np.zeros(0)
+            elif histories is None:
+                pairs = table_like(X, rows.users.ids[users[owners]], candidates)
+                scores = predict_scores(estimator, pairs)
+            else:  # predict takes no histories
+                place = Vocabulary(np.asarray(estimator.item_ids_)).encode(candidates)
+                everything = estimator.score_items(rows.users.ids[users], histories=histories)
+                scores = np.asarray(everything)[owners, place]
             profiles.append(
                 RankedPositives.from_rows(y_true, scores, owners, missed=hits.owners[~known])
             )
@@ -305,6 +332,7 @@ class RankingScorer:
             "candidates": "all",
             "positive_threshold": None,
             "interactions": None,
+            "fold_in": None,
             "random_state": 0,
         }
         arguments = [repr(self.metrics)]
@@ -331,6 +359,18 @@ class RankingScorer:
 
     def _accept_sample_weight(self) -> bool:
         return False
+
+
+def _check_fold_in(fold_in: Any, candidates: Any, interactions: Any) -> None:
+    if not hasattr(fold_in, "split") or isinstance(fold_in, str):
+        raise ValueError(f"fold_in must be a splitter such as LeaveLastOut(), got {fold_in!r}")
+    if isinstance(candidates, str) and candidates == "labelled":
+        raise ValueError("candidates='labelled' ranks the rows as they are, without fold_in")
+    if interactions is not None:
+        raise ValueError(
+            "interactions is for estimators without a catalogue, which have no "
+            "fold_in; leave one of them out"
+        )
 
 
 def _is_integer(value: Any) -> bool:
@@ -363,7 +403,7 @@ def _blocks(n_users: int, bytes_per_user: int) -> list[Ints]:
     return [np.arange(start, min(start + size, n_users)) for start in range(0, n_users, size)]
 
 
-def _rank_catalogue(recommender: Any, rows: JudgedRows) -> RankedPositives:
+def _rank_catalogue(recommender: Any, rows: JudgedRows, histories: Any) -> RankedPositives:
     catalogue = Vocabulary(np.asarray(recommender.item_ids_))
     codes = catalogue.encode(rows.items.ids)
     positives = rows.positives()
@@ -373,7 +413,8 @@ def _rank_catalogue(recommender: Any, rows: JudgedRows) -> RankedPositives:
         hits = positives.take(users)
         columns = codes[hits.items]
         shape = (len(users), len(catalogue))
-        scores = np.asarray(recommender.score_items(ids))
+        options = {} if histories is None else {"histories": histories}
+        scores = np.asarray(recommender.score_items(ids, **options))
         seen = recommender.seen_items(ids)
         if scores.shape != shape or seen.shape != shape:
             raise ValueError(
@@ -381,6 +422,14 @@ def _rank_catalogue(recommender: Any, rows: JudgedRows) -> RankedPositives:
                 f"(users, item_ids_), got {scores.shape} and {seen.shape}"
             )
         excluded = seen.toarray() != 0
+        if histories is not None:
+            given = read_columns(histories)
+            owners, columns_given = (
+                Vocabulary(ids).encode(given.users),
+                catalogue.encode(given.items),
+            )
+            inside = (owners >= 0) & (columns_given >= 0)
+            excluded[owners[inside], columns_given[inside]] = True
         known = columns >= 0
         excluded[hits.owners[known], columns[known]] = False
         profiles.append(RankedPositives.from_matrix(scores, hits.indptr, columns, excluded))

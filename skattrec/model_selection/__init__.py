@@ -1,5 +1,10 @@
 """How to hold out interactions: splitters for `cross_validate`, `GridSearchCV` and kin."""
 
+from skattrec.model_selection._held_out import (
+    NewItemSplit,
+    NewUserKFold,
+    RandomInteractionSplit,
+)
 from skattrec.model_selection._split import (
     GlobalTimeSplit,
     HistoryTruncation,
@@ -7,4 +12,12 @@ from skattrec.model_selection._split import (
     LeaveRandomOut,
 )
 
-__all__ = ["GlobalTimeSplit", "HistoryTruncation", "LeaveLastOut", "LeaveRandomOut"]
+__all__ = [
+    "GlobalTimeSplit",
+    "HistoryTruncation",
+    "LeaveLastOut",
+    "LeaveRandomOut",
+    "NewItemSplit",
+    "NewUserKFold",
+    "RandomInteractionSplit",
+]

@@ -389,6 +389,10 @@ class GlobalTimeSplit(_InteractionSplit):
     ----------
     test_size : float or int, default=0.2
         Share of the rows on the later side, between 0 and 1 and rounded up, or their number.
+    n_splits : int, default=1
+        Number of splits. The last one tests on the latest `test_size` of the rows, the one before
+        it on as many rows just before those, and so on back in time, as `TimeSeriesSplit` does;
+        each trains on all that is earlier than its test rows.
 
     See Also
     --------
@@ -418,10 +422,26 @@ class GlobalTimeSplit(_InteractionSplit):
     [0 2 4] [1]
     """
 
-    def __init__(self, test_size: float | int = 0.2):
+    def __init__(self, test_size: float | int = 0.2, n_splits: int = 1):
         self.test_size = test_size
+        self.n_splits = n_splits
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits, the parameter `n_splits`.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Ignored, they exist for API compatibility.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
 
     def _check_parameters(self) -> None:
+        _check_count(self.n_splits, "n_splits")
         size = self.test_size
         is_number = isinstance(size, Real) and not isinstance(size, bool)
         is_count = is_number and isinstance(size, Integral)
@@ -441,30 +461,37 @@ class GlobalTimeSplit(_InteractionSplit):
             )
         size = self.test_size
         n_test = int(size if isinstance(size, Integral) else np.ceil(size * n_rows))
-        if n_test >= n_rows:
+        each = f" in each of {self.n_splits} splits" if self.n_splits > 1 else ""
+        if n_test * self.n_splits >= n_rows:
             raise ValueError(
-                f"test_size={size!r} asks for {n_test} test rows, but X has only {n_rows} "
+                f"test_size={size!r} asks for {n_test} test rows{each}, but X has only {n_rows} "
                 "row(s) and some must stay in training; lower test_size or use a longer log"
             )
-        cut = np.partition(times, n_rows - n_test)[n_rows - n_test]
-        before = times < cut
-        if not before.any():
-            raise ValueError(
-                f"test_size={size!r} leaves no training row: the latest {n_test} row(s) reach "
-                f"back to the earliest timestamp of X, and rows with equal timestamps "
-                "are not divided; lower test_size or use finer timestamps"
-            )
+        # a split's test rows are earlier than this: nothing limits those of the last one
+        ends = np.sort(times)[n_rows - n_test * np.arange(self.n_splits, 0, -1)]
         vocabulary, users = Vocabulary.from_values(columns.users)
-        has_history = np.zeros(len(vocabulary), dtype=bool)
-        has_history[users[before]] = True
-        is_test = ~before & has_history[users]
-        if not is_test.any():
-            raise ValueError(
-                f"test_size={size!r} leaves no test row: none of the users of the latest "
-                f"{n_rows - int(before.sum())} row(s) has an earlier row to train on; change "
-                "test_size, or use LeaveLastOut"
-            )
-        yield np.flatnonzero(before), np.flatnonzero(is_test)
+        for split, cut in enumerate(ends):
+            before = times < cut
+            if not before.any():
+                raise ValueError(
+                    f"test_size={size!r} leaves no training row: the latest "
+                    f"{n_test * (self.n_splits - split)} row(s) reach "
+                    f"back to the earliest timestamp of X, and rows with equal timestamps "
+                    "are not divided; lower test_size or use finer timestamps"
+                )
+            later = ~before
+            if split + 1 < len(ends):
+                later &= times < ends[split + 1]
+            has_history = np.zeros(len(vocabulary), dtype=bool)
+            has_history[users[before]] = True
+            is_test = later & has_history[users]
+            if not is_test.any():
+                raise ValueError(
+                    f"test_size={size!r} leaves no test row: none of the users of the latest "
+                    f"{int(later.sum())} row(s) has an earlier row to train on; change "
+                    "test_size, or use LeaveLastOut"
+                )
+            yield np.flatnonzero(before), np.flatnonzero(is_test)
 
 
 def _places_from_end(users: Codes, keys: NDArray[Any]) -> Codes:

@@ -306,7 +306,7 @@ def test_repr_and_clone_show_the_parameters():
         == "LeaveRandomOut(n_items=2, n_splits=3, positive_threshold=None, random_state=0)"
     )
     assert repr(clone(cv, safe=False)) == repr(cv)
-    assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(test_size=0.2)"
+    assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(n_splits=1, test_size=0.2)"
     assert repr(HistoryTruncation(5)) == (
         "HistoryTruncation(min_train=1, n_recent=5, positive_threshold=None)"
     )
