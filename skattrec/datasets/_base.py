@@ -15,19 +15,26 @@ import pandas as pd
 from sklearn.datasets import fetch_file
 from sklearn.utils import Bunch
 
-from skattrec.data.attributes import AttributeTable
-
 FEATURE_NAMES = ["user", "item", "timestamp"]
 TARGET_NAME = "rating"
 
 
 class Archive(NamedTuple):
-    """A zip file that unpacks to one folder."""
+    """A zip file that is unpacked to one folder."""
 
     url: str
     sha256: str
     folder: str
     members: tuple[str, ...]  # the files that are read; the archive may hold more
+    has_folder: bool = True  # the files lie in a folder of that name in the archive, or bare
+
+
+class RemoteFile(NamedTuple):
+    """A file that is downloaded as it is."""
+
+    name: str
+    url: str
+    sha256: str
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
@@ -88,10 +95,18 @@ def fetch_archive(
     home.mkdir(parents=True, exist_ok=True)
     # in the same file system as the folder, so that the move at the end is atomic
     with tempfile.TemporaryDirectory(prefix=f".{archive.folder}-", dir=home) as scratch:
-        with zipfile.ZipFile(_download(archive, Path(scratch), folder)) as zipped:
-            zipped.extractall(scratch)
+        unpacked = Path(scratch) / "unpacked"
+        with zipfile.ZipFile(
+            _download(
+                archive.url,
+                archive.sha256,
+                Path(scratch) / f"{archive.folder}.zip",
+                by_hand=f"unpack it by hand so that there is a file {folder / archive.members[0]}",
+            )
+        ) as zipped:
+            zipped.extractall(unpacked)
         try:
-            os.replace(Path(scratch) / archive.folder, folder)
+            os.replace(unpacked / archive.folder if archive.has_folder else unpacked, folder)
         except OSError:
             if _missing(folder, archive.members):
                 raise
@@ -99,48 +114,129 @@ def fetch_archive(
     return folder
 
 
+def fetch_files(
+    folder: str,
+    files: Iterable[RemoteFile],
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+) -> Path:
+    """Return the folder of these files, downloading those that it lacks.
+
+    Raises
+    ------
+    OSError
+        A file is absent and not to be downloaded, not reachable, or has the wrong checksum.
+    """
+    home = get_data_home(data_home)
+    files = list(files)
+    missing = set(_missing(home / folder, [file.name for file in files]))
+    if missing and not download_if_missing:
+        addresses = ", ".join(file.url for file in files if file.name in missing)
+        raise OSError(
+            f"{home / folder} has no {', '.join(sorted(missing))} and download_if_missing=False; "
+            f"allow the download, set data_home or SKATTREC_DATA to the folder that holds "
+            f"{folder}, or put there {addresses}"
+        )
+    for file in files:
+        if file.name in missing:
+            path = home / folder / file.name
+            home.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".download-", dir=home) as scratch:
+                found = _download(
+                    file.url, file.sha256, Path(scratch) / file.name, by_hand=f"save it as {path}"
+                )
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(found, path)
+    return home / folder
+
+
+def find_folder(
+    name: str,
+    members: Iterable[str],
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    how: str,
+) -> Path:
+    """Return a folder of the data home whose files the user has to put there.
+
+    Parameters
+    ----------
+    name : str
+        The folder, relative to the data home.
+    members : iterable of str
+        The files that are read.
+    data_home : str or path-like, default=None
+        As for `get_data_home`.
+    how : str
+        How to get the files: the end of the error message, a clause that follows "to use it,".
+
+    Raises
+    ------
+    OSError
+        The folder or one of its files is absent.
+    """
+    folder = get_data_home(data_home) / name
+    missing = _missing(folder, members)
+    if missing:
+        state = (
+            f"{folder} has no {', '.join(missing)}" if folder.is_dir() else f"no folder {folder}"
+        )
+        raise OSError(
+            f"{state}; this data set is not downloaded automatically. To use it, {how}. "
+            "data_home or SKATTREC_DATA say where the data home is"
+        )
+    return folder
+
+
 def _missing(folder: Path, members: Iterable[str]) -> list[str]:
     return [member for member in members if not (folder / member).is_file()]
 
 
-def _download(archive: Archive, scratch: Path, folder: Path) -> Path:
+def _download(url: str, sha256: str, path: Path, *, by_hand: str) -> Path:
     try:
-        path = fetch_file(archive.url, folder=scratch, local_filename=f"{archive.folder}.zip")
+        fetch_file(url, folder=path.parent, local_filename=path.name)
     except (OSError, HTTPException) as error:
         raise OSError(
-            f"could not download {archive.url} ({error}); try again, or download and unpack it "
-            f"by hand so that there is a file {folder / archive.members[0]}"
+            f"could not download {url} ({error}); try again, or download it and {by_hand}"
         ) from error
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != archive.sha256:
+    if found != sha256:
         raise OSError(
-            f"{archive.url} came with the SHA256 checksum {found}, expected {archive.sha256}; "
+            f"{url} came with the SHA256 checksum {found}, expected {sha256}; "
             "the download broke or the file has changed at its source. Nothing of it was kept: "
             "try again"
         )
-    return Path(path)
+    return path
+
+
+def labels(ids: pd.Series, names: pd.Series) -> pd.Series:
+    """Return the name of each row, with the id behind it where several ids have that name."""
+    shared = ids.groupby(names).transform("nunique") > 1
+    return names.where(~shared, names + " (" + ids.astype(str) + ")")
 
 
 def make_bunch(
     frame: pd.DataFrame,
     *,
-    item_attributes: AttributeTable,
-    user_attributes: AttributeTable,
     descr: str,
-    as_frame: bool,
-    **extras: pd.Series,
+    target_name: str = TARGET_NAME,
+    as_frame: bool = True,
+    **extras: object,
 ) -> Bunch:
-    """Return the Bunch that every data set of ratings is given as."""
-    data, target = frame[FEATURE_NAMES], frame[TARGET_NAME]
+    """Return the Bunch that every data set with a target is given as.
+
+    `frame` holds the features, then the target; `extras` are further entries.
+    """
+    feature_names = [str(column) for column in frame.columns if column != target_name]
+    data, target = frame[feature_names], frame[target_name]
     return Bunch(
         data=data if as_frame else data.to_numpy(),
         target=target if as_frame else target.to_numpy(),
         frame=frame if as_frame else None,
-        item_attributes=item_attributes,
-        user_attributes=user_attributes,
-        feature_names=list(FEATURE_NAMES),
-        target_name=TARGET_NAME,
-        DESCR=descr,
         **extras,
+        feature_names=feature_names,
+        target_name=target_name,
+        DESCR=descr,
     )

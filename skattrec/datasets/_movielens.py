@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import FEATURE_NAMES, Archive, fetch_archive, make_bunch
+from skattrec.datasets._base import (
+    FEATURE_NAMES,
+    Archive,
+    fetch_archive,
+    find_folder,
+    make_bunch,
+)
 
 _GENRES = (
     "Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir "
@@ -88,6 +94,45 @@ Terms of use, in short; the README in the archive has them in full:
 To cite: F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and
 Context. ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19.
 https://doi.org/10.1145/2827872
+"""
+
+
+_FOLDS = ("u1", "u2", "u3", "u4", "u5")
+
+_SPLITS_DESCR = """\
+Splits of MovieLens 100K
+========================
+
+The splits that GroupLens gives with the data, as row numbers of the ratings in u.data.
+
+:folds: u1 to u5, five-fold cross-validation: the test parts are disjoint and hold 20,000 ratings
+    each. They do not hold a fifth of every user: the test part of u1 is of the users 1 to 462.
+:ua, ub: ten ratings of each of the 943 users are the test part; those of ua and ub are disjoint
+
+None of them looks at time: users are trained on ratings that they gave after those they are tested
+on.
+
+Source and terms of use: see fetch_movielens
+"""
+
+
+_NCF_DESCR = """\
+The leave-one-out test of NCF on MovieLens 1M
+=============================================
+
+The test that the authors of Neural Collaborative Filtering published, and many papers rank on.
+
+:splits: row numbers of the ratings in ratings.dat: the last rating of each of the 6,040 users is
+    the test part
+:candidates: by user, the 99 films drawn from those he has not rated, to be ranked with the one
+    held out. For 156 users the film held out is among them.
+
+Ranks among so few films may order methods otherwise than ranks among all films do.
+
+Source: https://github.com/hexiangnan/neural_collaborative_filtering. Ratings: see fetch_movielens
+
+To cite: Xiangnan He, Lizi Liao, Hanwang Zhang, Liqiang Nie, Xia Hu, Tat-Seng Chua. 2017. Neural
+Collaborative Filtering. WWW '17. https://doi.org/10.1145/3038912.3052569
 """
 
 
@@ -222,10 +267,189 @@ def fetch_movielens(
     return (movies.data, movies.target) if return_X_y else movies
 
 
-def _read_100k(folder: Path) -> _Tables:
-    ratings = pd.read_csv(
-        folder / "u.data", sep="\t", header=None, names=["user", "item", "rating", "timestamp"]
+def fetch_movielens_splits(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
+    """Load the train/test splits that come with MovieLens 100K.
+
+    Published results on MovieLens 100K often are of these splits. Each entry is a list of
+    (train, test) pairs of row numbers of ``fetch_movielens("100k").data``, as the `cv` of
+    scikit-learn's tools takes it. Row numbers ascend.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Where data sets are kept; see `get_data_home` for the default.
+    download_if_missing : bool, default=True
+        Whether to download what is not in the data home, or raise OSError.
+
+    Returns
+    -------
+    splits : Bunch
+        folds : list of 5 pairs of ndarray
+            u1 to u5: five-fold cross-validation, with 20,000 ratings in each test part.
+        ua, ub : list of 1 pair of ndarray
+            Ten ratings of each user in the test part; the test parts of ua and ub are disjoint.
+        DESCR : str
+            What the splits are.
+
+    Raises
+    ------
+    OSError
+        As for `fetch_movielens`.
+    ValueError
+        The split files are of other ratings than ``u.data``.
+
+    See Also
+    --------
+    fetch_movielens : The ratings.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skattrec.datasets import fetch_movielens, fetch_movielens_splits
+    >>> X, y = fetch_movielens("100k", return_X_y=True)  # doctest: +SKIP
+    >>> folds = fetch_movielens_splits().folds  # doctest: +SKIP
+    >>> cross_validate(recommender, X, y, cv=folds)  # doctest: +SKIP
+    """
+    names = [*_FOLDS, "ua", "ub"]
+    members = ("u.data", *(f"{name}.{part}" for name in names for part in ("base", "test")))
+    folder = fetch_archive(
+        _SOURCES["100k"].archive._replace(members=members),
+        data_home=data_home,
+        download_if_missing=download_if_missing,
     )
+    rows = pd.MultiIndex.from_frame(_read_u(folder / "u.data")[["user", "item"]])
+    pairs = {}
+    for name in names:
+        train, test = (
+            rows.get_indexer(pd.MultiIndex.from_frame(_read_u(path)[["user", "item"]]))
+            for path in (folder / f"{name}.base", folder / f"{name}.test")
+        )
+        if not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(rows))):
+            raise ValueError(
+                f"{name}.base and {name}.test in {folder} do not split the ratings of u.data"
+            )
+        pairs[name] = np.sort(train), np.sort(test)
+    return Bunch(
+        folds=[pairs[name] for name in _FOLDS],
+        ua=[pairs["ua"]],
+        ub=[pairs["ub"]],
+        DESCR=_SPLITS_DESCR,
+    )
+
+
+def fetch_movielens_ncf(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
+    """Load the leave-one-out test with 99 negatives of NCF, in the ids of MovieLens 1M.
+
+    The files of the test are not downloaded: put ``ml-1m.test.rating`` and
+    ``ml-1m.test.negative`` in a folder ``ml-1m-ncf`` of the data home. They number users and
+    films by their first appearance in ``ratings.dat``, and are read together with it.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Where data sets are kept; see `get_data_home` for the default.
+    download_if_missing : bool, default=True
+        Whether to download MovieLens 1M if it is not in the data home, or raise OSError.
+
+    Returns
+    -------
+    test : Bunch
+        splits : list of 1 pair of ndarray
+            Row numbers of ``fetch_movielens("1m").data`` to train on and to test on, as the `cv`
+            of scikit-learn's tools takes them.
+        candidates : dict of int to ndarray of int of shape (99,)
+            By user, the films to be ranked with the one held out.
+        DESCR : str
+            What the test is.
+
+    Raises
+    ------
+    OSError
+        A file is absent. The message says how to get it, and where to put it.
+    ValueError
+        The files are of other ratings than ``ratings.dat``.
+
+    See Also
+    --------
+    fetch_movielens : The ratings.
+
+    References
+    ----------
+    .. [1] X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua. Neural Collaborative Filtering.
+       WWW 2017. https://doi.org/10.1145/3038912.3052569
+
+    Examples
+    --------
+    >>> from skattrec.datasets import fetch_movielens_ncf
+    >>> test = fetch_movielens_ncf()  # doctest: +SKIP
+    >>> len(test.candidates)  # doctest: +SKIP
+    6040
+    """
+    folder = find_folder(
+        "ml-1m-ncf",
+        ("ml-1m.test.rating", "ml-1m.test.negative"),
+        data_home=data_home,
+        how="take them from the folder Data of "
+        "https://github.com/hexiangnan/neural_collaborative_filtering and put them in ml-1m-ncf "
+        "in the data home",
+    )
+    ratings = _read_1m_ratings(
+        fetch_archive(
+            _SOURCES["1m"].archive, data_home=data_home, download_if_missing=download_if_missing
+        )
+    )
+    users, items = ratings["user"].unique(), ratings["item"].unique()
+    held_out = pd.read_csv(
+        folder / "ml-1m.test.rating",
+        sep="\t",
+        header=None,
+        names=["user", "item", "rating", "time"],
+    )
+    lines = pd.read_csv(folder / "ml-1m.test.negative", sep="\t", header=None)
+    # the first cell repeats the pair held out, as in "(0,25)"
+    pairs = "(" + held_out["user"].astype(str) + "," + held_out["item"].astype(str) + ")"
+    negatives = lines.iloc[:, 1:].to_numpy()
+    rows = pd.MultiIndex.from_frame(ratings[["user", "item", "rating"]])
+    fits = (
+        lines[0].tolist() == pairs.tolist()
+        and held_out["user"].tolist() == list(range(len(users)))
+        and max(negatives.max(), held_out["item"].max()) < len(items)
+    )
+    test = (
+        rows.get_indexer(
+            pd.MultiIndex.from_arrays(
+                [users, items[held_out["item"].to_numpy()], held_out["rating"].to_numpy()]
+            )
+        )
+        if fits
+        else np.array([-1])
+    )
+    if (test < 0).any():
+        raise ValueError(f"the test in {folder} is not of the ratings in ml-1m/ratings.dat")
+    train = np.setdiff1d(np.arange(len(ratings)), test)
+    return Bunch(
+        splits=[(train, np.sort(test))],
+        candidates=dict(zip(users.tolist(), items[negatives], strict=True)),
+        DESCR=_NCF_DESCR,
+    )
+
+
+def _read_u(path: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        path, sep="\t", header=None, names=[*FEATURE_NAMES[:2], "rating", "timestamp"]
+    )
+
+
+def _read_100k(folder: Path) -> _Tables:
+    ratings = _read_u(folder / "u.data")
     flags = ["unknown", *_GENRES]
     items = _read_rows(
         folder / "u.item", ["item", "title", "date", "video_date", "url", *flags], sep="|"
@@ -238,10 +462,7 @@ def _read_100k(folder: Path) -> _Tables:
 
 
 def _read_1m(folder: Path) -> _Tables:
-    # "::" as four columns of ":" with an empty one between: pandas' fast reader takes one
-    # character, and all four are numbers
-    ratings = pd.read_csv(folder / "ratings.dat", sep=":", header=None, usecols=[0, 2, 4, 6])
-    ratings.columns = pd.Index(["user", "item", "rating", "timestamp"])
+    ratings = _read_1m_ratings(folder)
     items = _read_rows(folder / "movies.dat", ["item", "title", "genre"], sep="::")
     items["genre"] = items["genre"].mask(items["genre"].isin(_NO_GENRE)).str.split("|")
     users = _read_rows(
@@ -249,6 +470,13 @@ def _read_1m(folder: Path) -> _Tables:
     )
     users["occupation"] = np.array(_OCCUPATIONS)[users["occupation"]]
     return _Tables(ratings, items, users)
+
+
+def _read_1m_ratings(folder: Path) -> pd.DataFrame:
+    # "::" as four columns of ":" with an empty one between: pandas' fast reader takes one
+    # character, and all four are numbers
+    ratings = pd.read_csv(folder / "ratings.dat", sep=":", header=None, usecols=[0, 2, 4, 6])
+    return ratings.set_axis(["user", "item", "rating", "timestamp"], axis=1)
 
 
 def _read_rows(path: Path, columns: list[str], *, sep: str) -> pd.DataFrame:

@@ -83,17 +83,31 @@ def load_triples(
     ('action', 'sci-fi')
     """
     check_scalar(min_coverage, "min_coverage", Real, min_val=0, max_val=1)
-    graph = _read_columns(triples, ["head_id", "relation_id", "tail_id"], "triples")
+    graph = read_columns(triples, ["head_id", "relation_id", "tail_id"], "triples")
     graph.columns = pd.Index(["entity", "relation", "value"])
     ids = graph["entity"].drop_duplicates()
     if links is not None:
-        pairs = _read_columns(links, ["item_id", "entity_id"], "links").drop_duplicates()
+        pairs = read_columns(links, ["item_id", "entity_id"], "links").drop_duplicates()
         graph, ids = _heads_to_items(graph, pairs), pairs["item_id"].drop_duplicates()
         if graph.empty:
             raise ValueError(
                 f"no head of triples {os.fspath(triples)} is an entity of links "
                 f"{os.fspath(links)}, where entities look like {pairs['entity_id'].iloc[0]!r}"
             )
+    return attribute_table(graph, ids, fields=fields, min_coverage=min_coverage)
+
+
+def attribute_table(
+    graph: pd.DataFrame,
+    ids: pd.Series,
+    *,
+    fields: Mapping[str, str] | Iterable[str] | None = None,
+    min_coverage: float = 0.0,
+) -> AttributeTable:
+    """Return a table of these ids from triples whose heads are among them.
+
+    `graph` has the columns entity, relation, value; all three and the ids are strings.
+    """
     names = _field_names(sorted(graph["relation"].unique()), fields)
     long = graph[graph["relation"].isin(names)].copy()
     long["field"] = long.pop("relation").map(names)
@@ -112,7 +126,7 @@ def load_triples(
     return AttributeTable(long.iloc[order])
 
 
-def _read_columns(path: str | os.PathLike[str], names: list[str], role: str) -> pd.DataFrame:
+def read_columns(path: str | os.PathLike[str], names: list[str], role: str) -> pd.DataFrame:
     """Return the named columns as strings, found by header or else by position."""
     try:
         table = pd.read_csv(

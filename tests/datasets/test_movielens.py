@@ -10,8 +10,17 @@ from urllib.error import URLError
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.model_selection import cross_val_predict
 
-from skattrec.datasets import _base, _movielens, fetch_movielens, get_data_home
+from skattrec.datasets import (
+    _base,
+    _movielens,
+    fetch_movielens,
+    fetch_movielens_ncf,
+    fetch_movielens_splits,
+    get_data_home,
+)
 
 FLAGS = ["unknown", *_movielens._GENRES]
 
@@ -236,6 +245,89 @@ def test_another_process_that_was_first_is_no_error(tmp_path, source, monkeypatc
     assert [path.name for path in home.iterdir()] == ["ml-100k"]
 
 
+def write_splits(folder: Path) -> None:
+    """Splits of the three ratings of `write_100k`, whose lines have an order of their own."""
+    lines = (folder / "u.data").read_text().splitlines(keepends=True)
+    for position, name in enumerate(["u1", "u2", "u3", "u4", "u5", "ua", "ub"]):
+        test = lines[position % 3]
+        base = [line for line in reversed(lines) if line != test]
+        (folder / f"{name}.test").write_text(test)
+        (folder / f"{name}.base").write_text("".join(base))
+
+
+def test_splits_are_row_numbers_of_the_ratings(tmp_path):
+    write_splits(write_100k(tmp_path))
+    splits = fetch_movielens_splits(data_home=tmp_path)
+    found = [[part.tolist() for part in fold] for fold in splits.folds]
+    assert found == [[[1, 2], [0]], [[0, 2], [1]], [[0, 1], [2]], [[1, 2], [0]], [[0, 2], [1]]]
+    assert [part.tolist() for part in splits.ua[0]] == [[0, 1], [2]]
+    assert [part.tolist() for part in splits.ub[0]] == [[1, 2], [0]]
+
+
+def test_splits_serve_as_cv_of_scikit_learn(tmp_path):
+    write_splits(write_100k(tmp_path))
+    X, y = fetch_movielens(data_home=tmp_path, return_X_y=True)
+    folds = fetch_movielens_splits(data_home=tmp_path).folds
+    predicted = cross_val_predict(DummyRegressor(), X, y, cv=folds[:3])
+    # each the mean of the two others
+    assert predicted.tolist() == [3.0, 4.5, 2.5]
+
+
+def test_splits_of_other_ratings(tmp_path):
+    folder = write_100k(tmp_path)
+    write_splits(folder)
+    (folder / "u3.test").write_text("7\t1\t5\t881250950\n7\t99\t5\t881250950\n")
+    with pytest.raises(ValueError, match=r"u3\.base and u3\.test in .* do not split the ratings"):
+        fetch_movielens_splits(data_home=tmp_path)
+
+
+def test_folder_without_the_splits(tmp_path):
+    write_100k(tmp_path)
+    with pytest.raises(OSError, match=r"ml-100k has no u1\.base, u1\.test, "):
+        fetch_movielens_splits(data_home=tmp_path)
+
+
+def write_ncf(home: Path) -> Path:
+    """Films in the order of their first ratings: 20, 10, 40, 30; each user's last is held out."""
+    write_1m(home)
+    ratings = "5::20::5::8\n5::10::4::9\n5::40::1::10\n2::30::2::1\n2::40::3::2\n2::20::4::3\n"
+    (home / "ml-1m" / "ratings.dat").write_text(ratings)
+    folder = home / "ml-1m-ncf"
+    folder.mkdir()
+    (folder / "ml-1m.test.rating").write_text("0\t2\t1\t10\n1\t0\t4\t3\n")
+    (folder / "ml-1m.test.negative").write_text("(0,2)\t3\t2\n(1,0)\t1\t1\n")
+    return folder
+
+
+def test_ncf_numbers_users_and_films_by_first_appearance(tmp_path):
+    write_ncf(tmp_path)
+    test = fetch_movielens_ncf(data_home=tmp_path)
+    ((train, held_out),) = test.splits
+    assert train.tolist() == [0, 1, 3, 4] and held_out.tolist() == [2, 5]
+    candidates = {user: items.tolist() for user, items in test.candidates.items()}
+    assert candidates == {5: [30, 40], 2: [10, 10]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ml-1m.test.rating", "0\t2\t1\t10\n1\t0\t3\t3\n"),  # another rating
+        ("ml-1m.test.rating", "0\t2\t1\t10\n2\t0\t4\t3\n"),  # another user
+        ("ml-1m.test.negative", "(0,2)\t3\t2\n(1,1)\t1\t1\n"),  # another pair
+        ("ml-1m.test.negative", "(0,2)\t3\t4\n(1,0)\t1\t1\n"),  # a film too many
+    ],
+)
+def test_ncf_files_of_other_ratings(tmp_path, name, text):
+    (write_ncf(tmp_path) / name).write_text(text)
+    with pytest.raises(ValueError, match=r"ml-1m-ncf is not of the ratings in ml-1m/ratings\.dat"):
+        fetch_movielens_ncf(data_home=tmp_path)
+
+
+def test_absent_ncf_files_say_how_to_get_them(tmp_path):
+    with pytest.raises(OSError, match="hexiangnan/neural_collaborative_filtering"):
+        fetch_movielens_ncf(data_home=tmp_path)
+
+
 def needs(name: str) -> pytest.MarkDecorator:
     there = (get_data_home() / name).is_dir()
     return pytest.mark.skipif(not there, reason=f"no {name} in {get_data_home()}")
@@ -256,6 +348,21 @@ def test_100k_has_its_published_counts():
 
 
 @pytest.mark.real_data
+@needs("ml-100k")
+def test_official_splits_are_what_their_readme_says():
+    splits = fetch_movielens_splits(download_if_missing=False)
+    users = fetch_movielens("100k").data["user"].to_numpy()
+    assert [len(test) for _, test in splits.folds] == [20_000] * 5
+    tested = np.concatenate([test for _, test in splits.folds])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(100_000))
+    assert users[splits.folds[0][1]].max() == 462
+    for train, test in [*splits.ua, *splits.ub]:
+        np.testing.assert_array_equal(np.unique(users[test], return_counts=True)[1], [10] * 943)
+        assert len(train) == 100_000 - 9430
+    assert not np.intersect1d(splits.ua[0][1], splits.ub[0][1]).size
+
+
+@pytest.mark.real_data
 @needs("ml-1m")
 def test_1m_has_its_published_counts():
     movies = fetch_movielens("1m", download_if_missing=False)
@@ -264,6 +371,25 @@ def test_1m_has_its_published_counts():
     assert len(movies.item_names) == 3883
     assert_complete(movies, n_occupations=21)
     assert movies.item_attributes.coverage.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.real_data
+@needs("ml-1m")
+@needs("ml-1m-ncf")
+def test_ncf_holds_out_the_last_film_of_each_user():
+    movies, test = fetch_movielens("1m"), fetch_movielens_ncf(download_if_missing=False)
+    ((train, held_out),) = test.splits
+    assert (len(train), len(held_out)) == (994_169, 6040)
+    last = movies.data.groupby("user")["timestamp"].max()
+    targets = movies.data.iloc[held_out].set_index("user")
+    assert (targets["timestamp"] == last[targets.index]).all()
+    rated = movies.data.groupby("user")["item"].agg(set)
+    common = {user: rated[user] & set(items) for user, items in test.candidates.items()}
+    assert {len(items) for items in test.candidates.values()} == {99}
+    # no negative was rated but the film held out itself, of 156 users
+    found = {user: items for user, items in common.items() if items}
+    assert len(found) == 156
+    assert all(items == {targets.loc[user, "item"]} for user, items in found.items())
 
 
 def assert_complete(movies: Any, n_occupations: int) -> None:
