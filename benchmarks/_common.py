@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from scipy.stats import permutation_test
 
 from skattrec.data import AttributeTable

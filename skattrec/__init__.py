@@ -9,11 +9,25 @@ from typing import Any
 from skattrec._version import __version__
 
 _HOME = {
+    "AANMF": "skattrec.models.aanmf",
     "ACAM": "skattrec.models.acam",
     "AttributeTable": "skattrec.data",
     "BaseRecommender": "skattrec.base",
+    "ERAN": "skattrec.models.eran",
     "Explanation": "skattrec.explanation",
+    "HKRM": "skattrec.models.hkrm",
     "Popularity": "skattrec.baselines",
+    "BiasRating": "skattrec.baselines",
+    "EASE": "skattrec.baselines",
+    "ItemKNN": "skattrec.baselines",
+    "REDA": "skattrec.models.reda",
+    "RP3beta": "skattrec.baselines",
+    "Random": "skattrec.baselines",
+    "SLIM": "skattrec.baselines",
+    "ALS": "skattrec.baselines",
+    "NMF": "skattrec.baselines",
+    "FromClassifier": "skattrec.baselines",
+    "FromRegressor": "skattrec.baselines",
     "TransitionKNN": "skattrec.baselines",
 }
 _FLOORS = (

@@ -748,7 +748,11 @@ def _encode(
 
 def _listed(X: Any) -> Any:
     """Turn a list of mixed rows into an object array: numpy would make strings of it."""
-    if hasattr(X, "dtype") or sparse.issparse(X) or not hasattr(X, "__iter__"):
+    if hasattr(X, "dtype") or sparse.issparse(X):
+        return X
+    if hasattr(X, "__array__"):
+        return np.asarray(X)
+    if not hasattr(X, "__iter__"):
         return X
     return as_frame(X).to_numpy(dtype=object)
 

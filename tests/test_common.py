@@ -4,16 +4,50 @@ import numpy as np
 import pytest
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skattrec import ACAM, Popularity, TransitionKNN
+from skattrec import (
+    AANMF,
+    ACAM,
+    ALS,
+    EASE,
+    ERAN,
+    HKRM,
+    NMF,
+    REDA,
+    SLIM,
+    BiasRating,
+    FromClassifier,
+    FromRegressor,
+    ItemKNN,
+    Popularity,
+    Random,
+    RP3beta,
+    TransitionKNN,
+)
+from skattrec.base import BaseRecommender
 from skattrec.testing import check_recommender, recommender_checks
 
 # Neural models in a size that trains in a moment: what is tested is the contract.
 RECOMMENDERS = [
     Popularity(),
     TransitionKNN(),
+    Random(),
+    BiasRating(),
+    ItemKNN(n_neighbors=5),
+    RP3beta(),
+    EASE(regularization=10.0),
+    SLIM(),
+    ALS(embedding_dim=4),
+    NMF(embedding_dim=2),
+    FromRegressor(Ridge()),
+    FromClassifier(LogisticRegression()),
     ACAM(max_epochs=2, embedding_dim=8, attention_units=8, mlp_hidden=(8,)),
+    REDA(max_epochs=2, embedding_dim=8, n_memory=6),
+    HKRM(max_epochs=2, embedding_dim=8),
+    AANMF(max_epochs=2, embedding_dim=8, hidden=(8,)),
+    ERAN(max_epochs=2, embedding_dim=8, hidden=(8,)),
 ]
 
 CHECKS = {check.__name__: check for check in recommender_checks()}
@@ -160,6 +194,38 @@ class CallsItselfAClassifier(Popularity):
         return tags
 
 
+class RatesWithoutTheMixin(Popularity):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.target_tags.required = True
+        return tags
+
+
+class ScoresRatingsByRanking(BiasRating):
+    def score(self, X, y=None):
+        return BaseRecommender.score(self, X, y)
+
+
+class EstimatesRatingsAroundZero(BiasRating):
+    def _score_items(self, queries, items):
+        return super()._score_items(queries, items) - self.mean_
+
+    def _score_pairs(self, queries, items):
+        return super()._score_pairs(queries, items) - self.mean_
+
+
+class ForgetsWhatWasRatedLow(BiasRating):
+    def _fit(self, interactions):
+        super()._fit(interactions)
+        self._seen = interactions.item_lists(interactions.values >= interactions.values.mean())
+
+
+class RatesWithoutRatings(BiasRating):
+    def fit(self, X, y=None):
+        return super().fit(X, np.ones(len(X)) if y is None else y)
+
+
 BROKEN = [
     (CallsItselfAClassifier, "check_tags", "must be 'recommender'"),
     (PredictsOnAnotherScale, "check_recommendations", "predict must return the scores"),
@@ -181,6 +247,11 @@ BROKEN = [
     (ForgetsWhatItDisliked, "check_targets", "they must not be recommended"),
     (SwallowsBadInput, "check_bad_input", "fit on NaN in y raised nothing"),
     (ExplainsWithItemsNeverMet, "check_explanations", "must hold what fit saw of it"),
+    (RatesWithoutTheMixin, "check_tags", "must be a RegressorMixin"),
+    (ScoresRatingsByRanking, "check_model_selection", "score of a rating model must be R²"),
+    (EstimatesRatingsAroundZero, "check_targets", "on the scale of y"),
+    (ForgetsWhatWasRatedLow, "check_targets", "low ratings were observed as well"),
+    (RatesWithoutRatings, "check_bad_input", "rating model without y raised nothing"),
 ]
 
 

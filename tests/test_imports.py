@@ -186,5 +186,5 @@ def test_floors_are_attributes(name):
 
 
 def test_other_names_raise():
-    with pytest.raises(AttributeError, match="module 'skattrec' has no attribute 'ALS'"):
-        skattrec.ALS  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'skattrec' has no attribute 'Nobody'"):
+        skattrec.Nobody  # noqa: B018

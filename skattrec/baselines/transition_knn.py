@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from skattrec.base import BaseRecommender, Queries
-from skattrec.data.interactions import Codes, Interactions
-from skattrec.explanation import Explanation
-from skattrec.topk import row_blocks
+from skattrec.base import Queries
+from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
+from skattrec.data.interactions import Codes, Interactions, ItemLists
 
 
-class TransitionKNN(BaseRecommender):
+class TransitionKNN(ItemToItem):
     """Recommend what others liked soon after the user's latest items.
 
     Each pair of items that a user liked up to `window` steps apart adds ``discount**(lag - 1)``
@@ -50,7 +48,7 @@ class TransitionKNN(BaseRecommender):
         Users seen in fit.
     item_ids_ : ndarray of shape (n_items,)
         Items seen in fit.
-    transitions_ : scipy.sparse.csr_array of shape (n_items, n_items)
+    similarities_ : scipy.sparse.csr_array of shape (n_items, n_items)
         Normalised transitions, from row to column.
 
     Examples
@@ -82,7 +80,7 @@ class TransitionKNN(BaseRecommender):
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
-    def _fit(self, interactions: Interactions) -> None:
+    def _similarities(self, interactions: Interactions) -> sparse.csr_array:
         self._check_parameters()
         n_items = interactions.n_items
         items = interactions.item_codes[interactions.positive]
@@ -95,16 +93,11 @@ class TransitionKNN(BaseRecommender):
             total = total + sparse.csr_array((weights, (earlier, later)), shape=total.shape)
         counts = np.bincount(items, minlength=n_items)
         scale = sparse.diags_array(np.maximum(counts, 1.0) ** -self.normalization)
-        self.transitions_ = sparse.csr_array(scale @ total @ scale)
-        # the last column stands for an unknown item
-        mean = sparse.csr_array(self.transitions_.mean(axis=1)[:, None])
-        self._into = sparse.csr_array(sparse.hstack([self.transitions_, mean]))
-        # below any vote: decides only between items that no transition reaches
+        return sparse.csr_array(scale @ total @ scale)
+
+    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
         votes = self.discount ** np.arange(self.history_length, dtype=float)
-        least = self.transitions_.data[self.transitions_.data > 0].min(initial=1.0)
-        popularity = counts / counts.max()
-        prior = 1e-9 * least * votes[votes > 0].min() * popularity
-        self._prior = np.append(prior, prior.mean())
+        return votes[votes > 0].min() * below_any_vote(self.similarities_, counts)
 
     def _check_parameters(self) -> None:
         check_scalar(self.history_length, "history_length", Integral, min_val=1)
@@ -112,53 +105,6 @@ class TransitionKNN(BaseRecommender):
         check_scalar(self.discount, "discount", Real, min_val=0, max_val=1)
         check_scalar(self.normalization, "normalization", Real, min_val=0)
 
-    def _voters(self, queries: Queries) -> tuple[Codes, NDArray[np.float64]]:
-        """Return the items that vote and their weights, each (n_queries, history_length)."""
-        n_items = len(self._items)
-        past, mask = queries.histories.last(self.history_length, n_items)
-        mask &= past < n_items  # an item without transitions has no vote
-        weights = mask * self.discount ** np.arange(self.history_length, dtype=float)
-        return np.where(mask, past, 0), weights
-
-    def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
-        past, weights = self._voters(queries)
-        rows, lags = np.nonzero(weights)
-        votes = sparse.csr_array(
-            (weights[rows, lags], (rows, past[rows, lags])),
-            shape=(len(queries), len(self._items)),
-        )
-        return (votes @ self._into[:, items]).toarray() + self._prior[items]
-
-    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
-        scores = np.empty(len(items))
-        for block in row_blocks(len(items), 64 * self.history_length):
-            votes = self._votes_for(*self._voters(queries.take(block)), items[block])
-            scores[block] = votes.sum(axis=1) + self._prior[items[block]]
-        return scores
-
-    def _votes_for(
-        self, past: Codes, weights: NDArray[np.float64], items: Codes
-    ) -> NDArray[np.float64]:
-        """Return what each past item adds to its pair's score, (n_pairs, history_length)."""
-        columns = np.repeat(items, past.shape[1])
-        return weights * np.asarray(self._into[past.ravel(), columns]).reshape(past.shape)
-
-    def _explain(
-        self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
-    ) -> Explanation:
-        past, weights = self._voters(queries)
-        votes = self._votes_for(past, weights, items)
-        voting = weights > 0
-        history = [self._item_names(row[real]) for row, real in zip(past, voting, strict=True)]
-        return Explanation(
-            users=user_ids,
-            items=item_ids,
-            scores=self._link(self._score_pairs(queries, items)),
-            fields=(),
-            field_weights=np.zeros((len(items), 0)),
-            history=history,
-            history_weights=[row[real] for row, real in zip(votes, voting, strict=True)],
-            history_field_weights=[np.zeros((len(names), 0)) for names in history],
-            shared_values=[{} for _ in history],
-            sentences=[],
-        ).named({})
+    def _voters(self, queries: Queries) -> tuple[ItemLists, NDArray[np.float64]]:
+        lists, steps = recent(queries.histories, len(self._items), self.history_length)
+        return lists, self.discount ** steps.astype(float)

@@ -10,7 +10,7 @@ from skattrec.data.interactions import (
     read_columns,
     read_target,
 )
-from skattrec.data.negatives import NegativeSampler
+from skattrec.data.negatives import NegativeSampler, PartnerSampler
 
 __all__ = [
     "AttributeTable",
@@ -19,6 +19,7 @@ __all__ = [
     "Interactions",
     "ItemLists",
     "NegativeSampler",
+    "PartnerSampler",
     "Vocabulary",
     "Windows",
     "read_columns",

@@ -476,7 +476,8 @@ class Interactions:
         """Return the binary matrix (n_users, n_items) of the chosen rows (default: all)."""
         lists = self.item_lists(rows)
         matrix = sparse.csr_array(
-            (np.ones(len(lists.items), dtype=np.float32), lists.items, lists.indptr),
+            # copied: sorting the matrix's indices must not sort the log
+            (np.ones(len(lists.items), dtype=np.float32), lists.items.copy(), lists.indptr),
             shape=(self.n_users, self.n_items),
         )
         matrix.sort_indices()

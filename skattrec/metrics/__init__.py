@@ -1,5 +1,11 @@
 """Ranking metrics with exact expected values over ties, and the scorer built on them."""
 
+from skattrec.metrics._beyond import (
+    catalogue_coverage,
+    exposure_gini,
+    intra_list_diversity,
+    novelty,
+)
 from skattrec.metrics._metric import Metric, parse_metric, rank_metrics, tie_rate
 from skattrec.metrics._profile import RankedPositives
 from skattrec.metrics._ranking import (
@@ -11,17 +17,22 @@ from skattrec.metrics._ranking import (
     recall_at_k,
     reciprocal_rank,
 )
-from skattrec.metrics._scorer import RankingScorer, make_ranking_scorer
+from skattrec.metrics._scorer import RankingEvaluation, RankingScorer, make_ranking_scorer
 
 __all__ = [
     "Metric",
     "RankedPositives",
+    "RankingEvaluation",
     "RankingScorer",
     "auc",
     "average_precision_at_k",
+    "catalogue_coverage",
+    "exposure_gini",
     "hit_rate_at_k",
+    "intra_list_diversity",
     "make_ranking_scorer",
     "ndcg_at_k",
+    "novelty",
     "parse_metric",
     "precision_at_k",
     "rank_metrics",

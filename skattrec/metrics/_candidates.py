@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import column_or_1d
 
 from skattrec.data.interactions import Columns, ItemLists, Vocabulary, read_columns
+from skattrec.metrics._beyond import item_popularity
 from skattrec.metrics._profile import Ints
 
 
@@ -45,6 +46,24 @@ def _distinct(users: Ints, items: Ints, n_users: int, n_items: int) -> ItemLists
     return ItemLists.from_codes(keys // max(n_items, 1), keys % max(n_items, 1), n_users)
 
 
+def fitted_popularity(estimator: Any, catalogue: Vocabulary, log: Any) -> tuple[Ints, int]:
+    """Return how many users met each item, in the log or else in fit, and how many there are."""
+    if log is not None:
+        return item_popularity(read_columns(log, name="interactions"), catalogue)
+    if not hasattr(estimator, "user_ids_"):
+        raise ValueError(
+            f"{type(estimator).__name__} does not say whom it was fitted on (user_ids_), so how "
+            "popular items are is unknown; give the log to the scorer, as in "
+            "make_ranking_scorer(..., interactions=X_train)"
+        )
+    seen = estimator.seen_items(estimator.user_ids_)
+    counts = np.zeros(len(catalogue), dtype=np.int64)
+    codes = catalogue.encode(np.asarray(estimator.item_ids_))
+    met = np.asarray((seen != 0).sum(axis=0)).ravel()
+    counts[codes[codes >= 0]] = met[codes >= 0]
+    return counts, len(estimator.user_ids_)
+
+
 def observed_items(
     estimator: Any, rows: JudgedRows, log: Any, histories: Any = None
 ) -> tuple[Vocabulary, ItemLists]:
@@ -75,22 +94,44 @@ def observed_items(
     return catalogue, _distinct(users, items, len(rows.users), len(catalogue))
 
 
-def draw_unobserved(
-    user_id: Any, observed: Ints, n_items: int, n_drawn: int, random_state: int
-) -> Ints:
-    """Draw distinct codes below `n_items` that are not among a user's sorted observed ones.
+def generator_of(user_id: Any, random_state: int) -> np.random.Generator:
+    """Return the user's own generator.
 
-    The draw depends on the arguments alone, so it is the same in whatever order, block or
-    process the user comes up; all free codes come back where there are `n_drawn` or fewer.
+    What it draws depends on the arguments alone, so it is the same in whatever order, block or
+    process the user comes up.
     """
     name = user_id.item() if isinstance(user_id, np.generic) else user_id
     seed = np.random.SeedSequence([int(random_state), zlib.crc32(repr(name).encode())])
+    return np.random.default_rng(seed)
+
+
+def draw_unobserved(rng: np.random.Generator, observed: Ints, n_items: int, n_drawn: int) -> Ints:
+    """Draw distinct codes below `n_items` that are not among a user's sorted observed ones.
+
+    All free codes come back where there are `n_drawn` or fewer.
+    """
     n_free = n_items - len(observed)
-    chosen = np.random.default_rng(seed).choice(
-        n_free, min(n_drawn, n_free), replace=False, shuffle=False
-    )
+    chosen = rng.choice(n_free, min(n_drawn, n_free), replace=False, shuffle=False)
     # the j-th free code lies behind the observed ones that have j or fewer free codes before
     return chosen + np.searchsorted(observed - np.arange(len(observed)), chosen, side="right")
+
+
+def draw_by_popularity(
+    rng: np.random.Generator, observed: Ints, counts: Ints, n_drawn: int
+) -> Ints:
+    """Draw distinct unobserved codes one after the other, each with a chance that is its count.
+
+    The first `n_drawn` to arrive in a race of exponential clocks with the counts as rates are
+    such a draw; codes with a count of 0 never arrive.
+    """
+    rates = counts.astype(np.float64)
+    rates[observed] = 0
+    clocks = np.full(len(rates), np.inf)
+    np.divide(rng.exponential(size=len(rates)), rates, out=clocks, where=rates > 0)
+    n_drawn = min(n_drawn, int(np.count_nonzero(rates)))
+    if n_drawn == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.argpartition(clocks, n_drawn - 1)[:n_drawn]
 
 
 def predict_scores(estimator: Any, X: Any) -> NDArray[np.float64]:

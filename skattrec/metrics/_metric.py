@@ -220,7 +220,10 @@ class Metric:
 
 def _valid_names() -> str:
     names = [f"{name}@k" for name in _WITH_CUT] + list(_WITHOUT_CUT)
-    return f"valid names are {', '.join(names)}, where k is the cut-off, as in 'ndcg@10'"
+    return (
+        f"valid names are {', '.join(names)}, where k is the cut-off, as in 'ndcg@10'; a ranking "
+        "scorer also takes coverage@k, gini@k, novelty@k and diversity@k"
+    )
 
 
 def parse_metric(metric: str) -> Metric:

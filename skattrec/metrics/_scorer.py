@@ -6,42 +6,44 @@ package, of others, and plain classifiers and regressors over (user, item) rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
+from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import Vocabulary, read_columns, read_target
-from skattrec.metrics._candidates import (
-    JudgedRows,
-    draw_unobserved,
-    observed_items,
-    predict_scores,
-    table_like,
+from skattrec.metrics._beyond import (
+    LIST_METRICS,
+    ListMetric,
+    RecommendedLists,
+    attribute_matrix,
+    self_information,
 )
-from skattrec.metrics._metric import mean_over_users, parse_metric
+from skattrec.metrics._candidates import JudgedRows, fitted_popularity
+from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
-
-# Memory a block takes: scores, their copy without masked entries, the mask and what the
-# estimator holds meanwhile; for rows of pairs, also the table and its encoding.
-_BYTES_PER_SCORE = 32
-_BYTES_PER_PAIR = 256
+from skattrec.metrics._rankers import rank_catalogue, rank_given, rank_labelled, rank_sampled
 
 
 def make_ranking_scorer(
     metrics: str | Sequence[str] = "ndcg@10",
     *,
-    candidates: str | int = "all",
+    candidates: str | int | Mapping[Any, ArrayLike] = "all",
+    sampling: str = "uniform",
+    n_draws: int = 1,
     positive_threshold: float | None = None,
     interactions: Any = None,
     fold_in: Any = None,
+    item_attributes: Any = None,
     random_state: int = 0,
 ) -> RankingScorer:
     """Make a scorer for `GridSearchCV` and `cross_validate` that ranks items for each user.
@@ -49,36 +51,53 @@ def make_ranking_scorer(
     Parameters
     ----------
     metrics : str or sequence of str, default="ndcg@10"
-        Metrics as `parse_metric` reads them. A single one makes the scorer return a float; a
-        sequence makes it return a dict from name to float, all from one ranking.
-    candidates : {"all", "labelled"} or int, default="all"
+        Metrics as `parse_metric` reads them and, with ``candidates="all"``, those of the lists of
+        the k best candidates: "coverage@k" (`catalogue_coverage`), "gini@k" (`exposure_gini`),
+        "novelty@k" (`novelty`) and "diversity@k" (`intra_list_diversity`). A single one makes the
+        scorer return a float; a sequence makes it return a dict from name to float, all from one
+        ranking.
+    candidates : {"all", "labelled"}, int or mapping, default="all"
         Among what a user's positives are ranked.
 
         - "all": the whole catalogue less what the user was seen with in fit. The user's own
           positives are never left out, not even if fit saw them. A positive that fit does not
           know is not a candidate and counts as missed. Needs a recommender.
-        - int: that many negatives a user, or all there are if fewer, drawn uniformly without
-          replacement from the catalogue, never an observed pair: seen in fit, in a row of X,
-          or in `interactions`. The draw depends on `random_state`, the catalogue, the user and
-          the user's observed items alone, so estimators are compared on the same candidates.
-          The names of the metrics say the number: such values are much higher than those
-          against the whole catalogue, and may order models differently [1]_.
+        - int: that many negatives a user, or all there are if fewer, drawn without replacement
+          from the catalogue, never an observed pair: seen in fit, in a row of X, or in
+          `interactions`. The draw depends on `random_state`, the catalogue, the user and the
+          user's observed items alone, so estimators are compared on the same candidates. The
+          names of the metrics say the number: such values are much higher than those against
+          the whole catalogue, and may order models differently [1]_.
+        - mapping of user id to item ids: those items and the user's positives, as published with
+          a data set (`fetch_movielens_ncf`). Each user who is judged must be in it. ``predict``
+          scores all of them, also items that fit never saw, by the estimator's own policy.
         - "labelled": the user's rows of X, those with ``y <= positive_threshold`` being the
           negatives.
+    sampling : {"uniform", "popularity"}, default="uniform"
+        How a number of `candidates` is drawn: all items alike, or one after the other with a
+        chance in proportion to the number of users who met the item, in `interactions` or else
+        in fit.
+    n_draws : int, default=1
+        How often negatives are drawn. Values are means over the draws; `evaluate` also
+        returns each draw's. Draw d is that of a scorer with ``random_state + d``.
     positive_threshold : float, default=None
         Rows with ``y > positive_threshold`` are positives; None: the estimator's own
         `positive_threshold` if it has one, else 0. Without y every row is a positive.
     interactions : frame or array-like of shape (n_rows, at least 2), default=None
-        The full log, training and test, in the form of X. Its items are the catalogue of the
-        drawn negatives, and its pairs are never drawn. None: the estimator's catalogue, less
-        what it saw in fit; a plain classifier or regressor knows neither and needs the log.
+        A log, in the form of X. Its items are the catalogue of the drawn negatives, and its pairs
+        are never drawn; its counts are the popularity that `sampling` and "novelty@k" use. None:
+        the estimator's catalogue, less what it saw in fit, and what it saw; a plain classifier
+        or regressor knows neither and needs a log.
     fold_in : splitter, default=None
         For users that fit never saw (`NewUserKFold`): divides the rows of X, as ``LeaveLastOut()``
         does, into what is given to the recommender as ``histories``, positives alone, and what
         it has to find. Needs a recommender whose ``score_items`` takes histories; the names of
         the metrics say it.
+    item_attributes : AttributeTable, frame or dict, default=None
+        What "diversity@k" compares; the same for all estimators, whatever they use themselves.
     random_state : int, default=0
-        Seed of the drawn negatives.
+        Seed of the drawn negatives. It also decides which of several candidates with one score
+        complete a list of the k best.
 
     Returns
     -------
@@ -88,7 +107,8 @@ def make_ranking_scorer(
     Raises
     ------
     ValueError
-        Unknown metrics or candidates, a `random_state` that is not a seed.
+        Unknown metrics or candidates, a `random_state` that is not a seed, a parameter that the
+        others leave without effect.
 
     References
     ----------
@@ -109,11 +129,34 @@ def make_ranking_scorer(
     return RankingScorer(
         metrics,
         candidates=candidates,
+        sampling=sampling,
+        n_draws=n_draws,
         positive_threshold=positive_threshold,
         interactions=interactions,
         fold_in=fold_in,
+        item_attributes=item_attributes,
         random_state=random_state,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RankingEvaluation:
+    """What a `RankingScorer` found out about an estimator.
+
+    Attributes
+    ----------
+    means : dict of str to float
+        The value of each metric: the mean over users and draws of candidates.
+    per_user : pandas.DataFrame of shape (n_users, n_metrics)
+        Means over draws, indexed by the sorted ids of the users with a positive row. Metrics of
+        all lists together, such as "coverage@10", have no column.
+    per_draw : pandas.DataFrame of shape (n_draws, n_metrics)
+        The value of each draw of candidates; a single row where none are drawn.
+    """
+
+    means: dict[str, float]
+    per_user: pd.DataFrame
+    per_draw: pd.DataFrame
 
 
 class RankingScorer:
@@ -127,10 +170,13 @@ class RankingScorer:
     Parameters
     ----------
     metrics : str or sequence of str, default="ndcg@10"
-    candidates : {"all", "labelled"} or int, default="all"
+    candidates : {"all", "labelled"}, int or mapping, default="all"
+    sampling : {"uniform", "popularity"}, default="uniform"
+    n_draws : int, default=1
     positive_threshold : float, default=None
     interactions : frame or array-like of shape (n_rows, at least 2), default=None
     fold_in : splitter, default=None
+    item_attributes : AttributeTable, frame or dict, default=None
     random_state : int, default=0
 
     Attributes
@@ -149,45 +195,117 @@ class RankingScorer:
         self,
         metrics: str | Sequence[str] = "ndcg@10",
         *,
-        candidates: str | int = "all",
+        candidates: str | int | Mapping[Any, ArrayLike] = "all",
+        sampling: str = "uniform",
+        n_draws: int = 1,
         positive_threshold: float | None = None,
         interactions: Any = None,
         fold_in: Any = None,
+        item_attributes: Any = None,
         random_state: int = 0,
     ):
-        parsed = [parse_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
-        if not parsed or len(set(parsed)) < len(parsed):
+        self.metrics = metrics
+        self.candidates = candidates
+        self.sampling = sampling
+        self.n_draws = n_draws
+        self.positive_threshold = positive_threshold
+        self.interactions = interactions
+        self.fold_in = fold_in
+        self.item_attributes = item_attributes
+        self.random_state = random_state
+        listed = [metrics] if isinstance(metrics, str) else list(metrics)
+        self._parsed = [_read_metric(name) for name in listed]
+        if not listed or len(set(self._parsed)) < len(listed):
             raise ValueError(f"metrics must hold one or more distinct names, got {metrics!r}")
-        sampled = _is_integer(candidates) and int(candidates) >= 1
-        if not sampled and candidates not in ("all", "labelled"):
-            raise ValueError(
-                "candidates must be 'all', 'labelled' or a number of negatives a user (an int "
-                f"of 1 or more), got {candidates!r}"
-            )
+        self._check_candidates()
+        self._check_lists()
         if not _is_integer(random_state) or random_state < 0:
             raise ValueError(
                 "random_state must be an int of 0 or more, so that all estimators are ranked "
                 f"against the same candidates, got {random_state!r}"
             )
-        if fold_in is not None:
-            _check_fold_in(fold_in, candidates, interactions)
-        self.metrics = metrics
-        self.candidates = candidates
-        self.positive_threshold = positive_threshold
-        self.interactions = interactions
-        self.fold_in = fold_in
-        self.random_state = random_state
-        self._parsed = parsed
-        notes = (
-            [] if candidates == "all" else [f"{candidates} negatives" if sampled else "labelled"]
-        )
-        notes += [] if fold_in is None else ["fold-in"]
-        self.names = [f"{m} ({', '.join(notes)})" if notes else f"{m}" for m in parsed]
+        notes = self._notes()
+        self.names = [f"{m} ({', '.join(notes)})" if notes else f"{m}" for m in self._parsed]
+
+    def _check_candidates(self) -> None:
+        candidates, sampled = self.candidates, self._is_sampled
+        if isinstance(candidates, Mapping):
+            if not candidates:
+                raise ValueError("candidates is an empty mapping: it names items for nobody")
+        elif not sampled and not (
+            isinstance(candidates, str) and candidates in ("all", "labelled")
+        ):
+            raise ValueError(
+                "candidates must be 'all', 'labelled' or a number of negatives a user (an int "
+                f"of 1 or more), or a mapping of user to items, got {candidates!r}"
+            )
+        if self.sampling not in ("uniform", "popularity"):
+            raise ValueError(f"sampling must be 'uniform' or 'popularity', got {self.sampling!r}")
+        if not _is_integer(self.n_draws) or self.n_draws < 1:
+            raise ValueError(f"n_draws must be an int of 1 or more, got {self.n_draws!r}")
+        if not sampled and (self.sampling != "uniform" or self.n_draws != 1):
+            raise ValueError(
+                "sampling and n_draws say how negatives are drawn, and "
+                f"candidates={self._shown_candidates()} draws none; give a number of candidates"
+            )
+        if self.fold_in is not None:
+            self._check_fold_in()
+
+    def _check_fold_in(self) -> None:
+        if not hasattr(self.fold_in, "split") or isinstance(self.fold_in, str):
+            raise ValueError(
+                f"fold_in must be a splitter such as LeaveLastOut(), got {self.fold_in!r}"
+            )
+        if isinstance(self.candidates, Mapping):
+            raise ValueError(
+                "given candidates are scored by predict, which takes no histories: leave out "
+                "fold_in or candidates"
+            )
+        if self.candidates == "labelled":
+            raise ValueError("candidates='labelled' ranks the rows as they are, without fold_in")
+        if self.interactions is not None:
+            raise ValueError(
+                "interactions is for estimators without a catalogue, which have no "
+                "fold_in; leave one of them out"
+            )
+
+    def _check_lists(self) -> None:
+        of_lists = [m for m in self._parsed if isinstance(m, ListMetric)]
+        if of_lists and self.candidates != "all":
+            raise ValueError(
+                f"{of_lists[0]} is about what is recommended from the whole catalogue; "
+                f"candidates={self._shown_candidates()} ranks a part of it: use candidates='all'"
+            )
+        diverse = [m for m in of_lists if m.name == "diversity"]
+        if diverse and self.item_attributes is None:
+            raise ValueError(f"{diverse[0]} compares attributes: give item_attributes=")
+        if not diverse and self.item_attributes is not None:
+            raise ValueError("item_attributes is for 'diversity@k', which metrics do not name")
+
+    @property
+    def _is_sampled(self) -> bool:
+        return _is_integer(self.candidates) and int(self.candidates) >= 1  # type: ignore[arg-type]
+
+    def _shown_candidates(self) -> str:
+        return "..." if isinstance(self.candidates, Mapping) else repr(self.candidates)
+
+    def _notes(self) -> list[str]:
+        """Return what the names of results must say."""
+        notes = []
+        if self._is_sampled:
+            kind = "popular negatives" if self.sampling == "popularity" else "negatives"
+            notes.append(f"{self.candidates} {kind}")
+            notes += [f"{self.n_draws} draws"] if self.n_draws > 1 else []
+        elif isinstance(self.candidates, Mapping):
+            notes.append("given candidates")
+        elif self.candidates == "labelled":
+            notes.append("labelled")
+        return notes if self.fold_in is None else [*notes, "fold-in"]
 
     def __call__(
         self, estimator: Any, X: Any, y: ArrayLike | None = None
     ) -> float | dict[str, float]:
-        """Return the mean over users of each metric.
+        """Return the value of each metric.
 
         Parameters
         ----------
@@ -203,11 +321,7 @@ class RankingScorer:
         score : float or dict of str to float
             A dict if `metrics` is a sequence. Users without a positive row are not judged.
         """
-        values = self.per_user(estimator, X, y)
-        means = {
-            name: mean_over_users(metric, values[name].to_numpy())
-            for name, metric in zip(self.names, self._parsed, strict=True)
-        }
+        means = self.evaluate(estimator, X, y).means
         return means[self.names[0]] if isinstance(self.metrics, str) else means
 
     def per_user(self, estimator: Any, X: Any, y: ArrayLike | None = None) -> pd.DataFrame:
@@ -223,7 +337,8 @@ class RankingScorer:
         -------
         values : pandas.DataFrame of shape (n_users, n_metrics)
             Indexed by the sorted ids of the users with a positive row, a column for each of
-            `names`; "auc" is NaN for users without a negative.
+            `names`, other than metrics of all lists together ("coverage@k", "gini@k"). "auc" is
+            NaN for users without a negative, "diversity@k" for lists without two described items.
 
         Raises
         ------
@@ -233,6 +348,101 @@ class RankingScorer:
         TypeError
             `candidates="all"` for an estimator that cannot score a catalogue.
         """
+        return self.evaluate(estimator, X, y).per_user
+
+    def evaluate(self, estimator: Any, X: Any, y: ArrayLike | None = None) -> RankingEvaluation:
+        """Return means, values of each user and values of each draw, from one ranking.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        X : frame or array-like of shape (n_rows, at least 2)
+        y : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        evaluation : RankingEvaluation
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `per_user`.
+        """
+        users, draws, lists = self._rank(estimator, X, y)
+        columns: dict[str, Any] = {}
+        per_draw: dict[str, Any] = {}
+        for name, metric in zip(self.names, self._parsed, strict=True):
+            if isinstance(metric, Metric):
+                values = [metric(ranked) for ranked in draws]
+                columns[name] = np.mean(values, axis=0)
+                per_draw[name] = [mean_over_users(metric, v) for v in values]
+            elif metric.per_user:
+                columns[name] = metric(lists)
+                per_draw[name] = [_mean_over_lists(metric, columns[name])]
+            else:
+                per_draw[name] = [metric(lists)]
+        frame = pd.DataFrame(per_draw)
+        return RankingEvaluation(
+            means={name: float(frame[name].mean()) for name in self.names},
+            per_user=pd.DataFrame(columns, index=pd.Index(users, name="user")),
+            per_draw=frame,
+        )
+
+    def with_interactions(self, interactions: Any) -> RankingScorer:
+        """Return the same scorer with another log.
+
+        Parameters
+        ----------
+        interactions : frame or array-like of shape (n_rows, at least 2)
+
+        Returns
+        -------
+        scorer : RankingScorer
+        """
+        return RankingScorer(**self._parameters() | {"interactions": interactions})
+
+    def _rank(
+        self, estimator: Any, X: Any, y: ArrayLike | None
+    ) -> tuple[NDArray[Any], list[RankedPositives], RecommendedLists]:
+        """Return the judged users, their ranking in each draw, and what is recommended."""
+        estimator, recommender, steps = self._read_estimator(estimator)
+        log = None
+        if self.interactions is not None and (self._is_sampled or self._needs("novelty")):
+            log = _transform(steps, self.interactions)
+        X = _transform(steps, X)
+        positive = self._positive(y, len(read_columns(X).users), recommender)
+        histories = None
+        if self.fold_in is not None:
+            given, judged = next(iter(self.fold_in.split(X, y)))
+            histories = _safe_indexing(X, given[positive[given]])
+            X, positive = _safe_indexing(X, judged), positive[judged]
+        rows = JudgedRows.of(read_columns(X), positive)
+        items: dict[int, Ints] = {}
+        if self.candidates == "all":
+            lengths = {m.k for m in self._parsed if isinstance(m, ListMetric)}
+            ranked, items = rank_catalogue(
+                estimator, rows, histories, lengths, int(self.random_state)
+            )
+            draws = [ranked]
+        elif isinstance(self.candidates, Mapping):
+            draws = [rank_given(estimator, X, rows, self.candidates)]
+        elif self.candidates == "labelled":
+            draws = [rank_labelled(estimator, X, rows)]
+        else:
+            draws = rank_sampled(
+                estimator,
+                X,
+                rows,
+                n_negatives=int(self.candidates),
+                by_popularity=self.sampling == "popularity",
+                seeds=[int(self.random_state) + draw for draw in range(self.n_draws)],
+                log=log,
+                histories=histories,
+            )
+        return rows.users.ids, draws, self._lists(estimator, items, log)
+
+    def _read_estimator(self, estimator: Any) -> tuple[Any, Any, list[Any]]:
+        """Return whom to ask, whom it ends in, and the transformers that X goes through."""
         recommender, steps = _look_through(estimator)
         whole = self.candidates == "all" or self.fold_in is not None
         if whole and not hasattr(recommender, "score_items"):
@@ -244,30 +454,24 @@ class RankingScorer:
             )
         if hasattr(recommender, "score_items") or hasattr(recommender, "item_ids_"):
             check_is_fitted(recommender, "item_ids_")
-            estimator = recommender
-        else:
-            steps = []  # predict of the whole pipeline takes the rows as they are
-        log = None
-        if self.interactions is not None and _is_integer(self.candidates):
-            log = _transform(steps, self.interactions)
-        X = _transform(steps, X)
-        positive = self._positive(y, len(read_columns(X).users), recommender)
-        histories = None
-        if self.fold_in is not None:
-            given, judged = next(iter(self.fold_in.split(X, y)))
-            histories = _safe_indexing(X, given[positive[given]])
-            X, positive = _safe_indexing(X, judged), positive[judged]
-        rows = JudgedRows.of(read_columns(X), positive)
-        if self.candidates == "all":
-            ranked = _rank_catalogue(estimator, rows, histories)
-        elif self.candidates == "labelled":
-            ranked = _rank_labelled(estimator, X, rows)
-        else:
-            ranked = self._rank_sampled(estimator, X, rows, log, histories)
-        values = {
-            name: metric(ranked) for name, metric in zip(self.names, self._parsed, strict=True)
-        }
-        return pd.DataFrame(values, index=pd.Index(rows.users.ids, name="user"))
+            return recommender, recommender, steps
+        return estimator, recommender, []  # predict of the whole pipeline takes rows as they are
+
+    def _needs(self, name: str) -> bool:
+        return any(metric.name == name for metric in self._parsed)
+
+    def _lists(self, recommender: Any, items: dict[int, Ints], log: Any) -> RecommendedLists:
+        """Return the lists with what their metrics need to know of the catalogue."""
+        if not items:
+            return RecommendedLists({}, Vocabulary(np.zeros(0, dtype=np.int64)))
+        catalogue = Vocabulary(np.asarray(recommender.item_ids_))
+        information = attributes = None
+        if self._needs("novelty"):
+            information = self_information(*fitted_popularity(recommender, catalogue, log))
+        if self._needs("diversity"):
+            table = AttributeTable.read(self.item_attributes, "item_attributes")
+            attributes = attribute_matrix(table.encode(catalogue.ids))
+        return RecommendedLists(items, catalogue, information, attributes)
 
     def _positive(self, y: ArrayLike | None, n_rows: int, estimator: Any) -> NDArray[np.bool_]:
         if y is None:
@@ -288,59 +492,34 @@ class RankingScorer:
             )
         return positive
 
-    def _rank_sampled(
-        self, estimator: Any, X: Any, rows: JudgedRows, log: Any, histories: Any
-    ) -> RankedPositives:
-        catalogue, observed = observed_items(estimator, rows, log, histories)
-        positives = rows.positives()
-        codes = catalogue.encode(rows.items.ids)
-        n_sampled = int(self.candidates)
-        pairs_per_user = n_sampled + len(positives.items) // len(rows.users) + 1
-        profiles = []
-        for users in _blocks(len(rows.users), pairs_per_user * _BYTES_PER_PAIR):
-            hits = positives.take(users)
-            items = codes[hits.items]
-            known = items >= 0
-            met = observed.take(users)
-            drawn = [
-                draw_unobserved(user_id, items_met, len(catalogue), n_sampled, self.random_state)
-                for user_id, items_met in zip(
-                    rows.users.ids[users], np.split(met.items, met.indptr[1:-1]), strict=True
-                )
-            ]
-            owners = np.concatenate(
-                [hits.owners[known], np.repeat(np.arange(len(users)), [len(d) for d in drawn])]
+    def _parameters(self) -> dict[str, Any]:
+        """Return the constructor's arguments by name."""
+        return {
+            name: getattr(self, name)
+            for name in (
+                "metrics",
+                "candidates",
+                "sampling",
+                "n_draws",
+                "positive_threshold",
+                "interactions",
+                "fold_in",
+                "item_attributes",
+                "random_state",
             )
-            candidates = catalogue.ids[np.concatenate([items[known], *drawn])]
-            y_true = np.arange(len(owners)) < known.sum()
-            if not len(owners):
-                scores = np.zeros(0)
-            elif histories is None:
-                pairs = table_like(X, rows.users.ids[users[owners]], candidates)
-                scores = predict_scores(estimator, pairs)
-            else:  # predict takes no histories
-                place = Vocabulary(np.asarray(estimator.item_ids_)).encode(candidates)
-                everything = estimator.score_items(rows.users.ids[users], histories=histories)
-                scores = np.asarray(everything)[owners, place]
-            profiles.append(
-                RankedPositives.from_rows(y_true, scores, owners, missed=hits.owners[~known])
-            )
-        return RankedPositives.concatenate(profiles)
+        }
 
     def __repr__(self) -> str:
-        defaults = {
-            "candidates": "all",
-            "positive_threshold": None,
-            "interactions": None,
-            "fold_in": None,
-            "random_state": 0,
-        }
-        arguments = [repr(self.metrics)]
-        for name, default in defaults.items():
-            value = getattr(self, name)
-            if name == "interactions" and value is not None:
-                arguments.append("interactions=...")  # a log does not fit a line
-            elif value is not default and value != default:
+        defaults = {"candidates": "all", "sampling": "uniform", "n_draws": 1, "random_state": 0}
+        arguments = []
+        for name, value in self._parameters().items():
+            default = defaults.get(name)
+            large = name in ("interactions", "item_attributes") or isinstance(value, Mapping)
+            if name == "metrics":
+                arguments.append(repr(value))
+            elif large and value is not None:
+                arguments.append(f"{name}=...")  # does not fit a line
+            elif not large and value is not default and value != default:
                 arguments.append(f"{name}={value!r}")
         return f"RankingScorer({', '.join(arguments)})"
 
@@ -361,16 +540,21 @@ class RankingScorer:
         return False
 
 
-def _check_fold_in(fold_in: Any, candidates: Any, interactions: Any) -> None:
-    if not hasattr(fold_in, "split") or isinstance(fold_in, str):
-        raise ValueError(f"fold_in must be a splitter such as LeaveLastOut(), got {fold_in!r}")
-    if isinstance(candidates, str) and candidates == "labelled":
-        raise ValueError("candidates='labelled' ranks the rows as they are, without fold_in")
-    if interactions is not None:
+def _read_metric(name: Any) -> Metric | ListMetric:
+    match = re.fullmatch(r"([a-z]+)@([0-9]+)", name) if isinstance(name, str) else None
+    if match is not None and match[1] in LIST_METRICS:
+        return ListMetric(match[1], int(match[2]))
+    if name in LIST_METRICS:
+        raise ValueError(f"{name} needs a cut-off k, as in '{name}@10'")
+    return parse_metric(name)
+
+
+def _mean_over_lists(metric: ListMetric, values: NDArray[np.float64]) -> float:
+    if np.isnan(values).all():
         raise ValueError(
-            "interactions is for estimators without a catalogue, which have no "
-            "fold_in; leave one of them out"
+            f"{metric} cannot be computed: no user gets two items that item_attributes describes"
         )
+    return float(np.nanmean(values))
 
 
 def _is_integer(value: Any) -> bool:
@@ -395,56 +579,3 @@ def _transform(steps: list[Any], X: Any) -> Any:
     for step in steps:
         X = step.transform(X)
     return X
-
-
-def _blocks(n_users: int, bytes_per_user: int) -> list[Ints]:
-    """Cut the users into blocks that fit scikit-learn's `working_memory`."""
-    size = max(1, int(get_config()["working_memory"] * 2**20 // max(bytes_per_user, 1)))
-    return [np.arange(start, min(start + size, n_users)) for start in range(0, n_users, size)]
-
-
-def _rank_catalogue(recommender: Any, rows: JudgedRows, histories: Any) -> RankedPositives:
-    catalogue = Vocabulary(np.asarray(recommender.item_ids_))
-    codes = catalogue.encode(rows.items.ids)
-    positives = rows.positives()
-    profiles = []
-    for users in _blocks(len(rows.users), len(catalogue) * _BYTES_PER_SCORE):
-        ids = rows.users.ids[users]
-        hits = positives.take(users)
-        columns = codes[hits.items]
-        shape = (len(users), len(catalogue))
-        options = {} if histories is None else {"histories": histories}
-        scores = np.asarray(recommender.score_items(ids, **options))
-        seen = recommender.seen_items(ids)
-        if scores.shape != shape or seen.shape != shape:
-            raise ValueError(
-                f"{type(recommender).__name__} must give scores and seen items of shape {shape} "
-                f"(users, item_ids_), got {scores.shape} and {seen.shape}"
-            )
-        excluded = seen.toarray() != 0
-        if histories is not None:
-            given = read_columns(histories)
-            owners, columns_given = (
-                Vocabulary(ids).encode(given.users),
-                catalogue.encode(given.items),
-            )
-            inside = (owners >= 0) & (columns_given >= 0)
-            excluded[owners[inside], columns_given[inside]] = True
-        known = columns >= 0
-        excluded[hits.owners[known], columns[known]] = False
-        profiles.append(RankedPositives.from_matrix(scores, hits.indptr, columns, excluded))
-    return RankedPositives.concatenate(profiles)
-
-
-def _rank_labelled(estimator: Any, X: Any, rows: JudgedRows) -> RankedPositives:
-    scores = predict_scores(estimator, X)
-    judged = np.flatnonzero(rows.user_codes >= 0)
-    keys = rows.user_codes * len(rows.items) + rows.item_codes
-    order = judged[np.argsort(keys[judged], kind="stable")]
-    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    # of rows that repeat a pair, the best counts: a result that no row order changes
-    return RankedPositives.from_rows(
-        np.logical_or.reduceat(rows.positive[order], starts),
-        np.maximum.reduceat(scores[order], starts),
-        rows.user_codes[order][starts],
-    )

@@ -1,5 +1,7 @@
-"""How to hold out interactions: splitters for `cross_validate`, `GridSearchCV` and kin."""
+"""How to hold out interactions, and how to compare recommenders on what was held out."""
 
+from skattrec.model_selection._compare import compare
+from skattrec.model_selection._comparison import Comparison
 from skattrec.model_selection._held_out import (
     NewItemSplit,
     NewUserKFold,
@@ -11,8 +13,16 @@ from skattrec.model_selection._split import (
     LeaveLastOut,
     LeaveRandomOut,
 )
+from skattrec.model_selection._statistics import (
+    FriedmanNemenyi,
+    critical_difference,
+    friedman_nemenyi,
+    paired_tests,
+)
 
 __all__ = [
+    "Comparison",
+    "FriedmanNemenyi",
     "GlobalTimeSplit",
     "HistoryTruncation",
     "LeaveLastOut",
@@ -20,4 +30,8 @@ __all__ = [
     "NewItemSplit",
     "NewUserKFold",
     "RandomInteractionSplit",
+    "compare",
+    "critical_difference",
+    "friedman_nemenyi",
+    "paired_tests",
 ]

@@ -158,7 +158,7 @@ class NewUserKFold(_RandomSplit):
         self.random_state = random_state
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
+        if not isinstance(self.n_splits, (int, np.integer)) or self.n_splits < 2:
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}")
 
     def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:

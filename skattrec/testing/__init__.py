@@ -40,8 +40,9 @@ def check_recommender(estimator: Any) -> None:
     ----------
     estimator : estimator
         An unfitted recommender, which is cloned for each check and fitted to a made-up log of
-        30 users. Parameters named ``item_attributes`` and ``user_attributes`` get tables for
-        that log, and a ``random_state`` of None becomes 0.
+        30 users, a rating model (a regressor) with its ratings as y. Parameters named
+        ``item_attributes`` and ``user_attributes`` get tables for that log, and a
+        ``random_state`` of None becomes 0.
 
     Raises
     ------

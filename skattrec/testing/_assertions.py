@@ -60,8 +60,15 @@ def succeeds(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def refuses(what: str, *mentions: Any, error: type[Exception] = ValueError) -> Iterator[None]:
-    """Expect an error whose message names all `mentions`."""
+def refuses(
+    what: str,
+    *mentions: Any,
+    error: type[Exception] | tuple[type[Exception], ...] = ValueError,
+) -> Iterator[None]:
+    """Expect an error (or one of several) whose message names all `mentions`."""
+    names = " or ".join(
+        kind.__name__ for kind in (error if isinstance(error, tuple) else (error,))
+    )
     try:
         yield
     except error as raised:
@@ -74,8 +81,6 @@ def refuses(what: str, *mentions: Any, error: type[Exception] = ValueError) -> I
     except Exception as raised:
         raise AssertionError(
             f"{what} raised {type(raised).__name__} ({raised}); it must raise a "
-            f"{error.__name__} that says what to do"
+            f"{names} that says what to do"
         ) from raised
-    raise AssertionError(
-        f"{what} raised nothing; it must raise a {error.__name__} that says what to do"
-    )
+    raise AssertionError(f"{what} raised nothing; it must raise a {names} that says what to do")

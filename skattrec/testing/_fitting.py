@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
-from sklearn.base import clone, is_regressor
+from sklearn.base import RegressorMixin, clone, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -44,6 +45,10 @@ def check_tags(estimator: Any) -> None:
     check(
         tags.estimator_type in ("recommender", "regressor"),
         f"estimator_type must be 'recommender' or 'regressor', not {tags.estimator_type!r}",
+    )
+    check(
+        is_regressor(estimator) == isinstance(estimator, RegressorMixin),
+        "a rating model must be a RegressorMixin, and no other recommender may be one",
     )
     check(
         tags.target_tags.required == is_regressor(estimator),
@@ -91,16 +96,16 @@ def check_clone_and_pickle(estimator: Any) -> None:
     for table in log.tables.keys() & before.keys():
         check(getattr(copy, table) is getattr(model, table), "clones must share a table")
     asked = {
-        "predict": log.X,
-        "recommend": log.users,
-        "recommend_users": model.item_ids_,
-        "score_items": log.users,
-        "seen_items": log.users,
-        "score": log.X,
+        "predict": (log.X,),
+        "recommend": (log.users,),
+        "recommend_users": (model.item_ids_,),
+        "score_items": (log.users,),
+        "seen_items": (log.users,),
+        "score": (log.X, target(estimator, log)),
     }
-    for method, argument in asked.items():
+    for method, arguments in asked.items():
         with refuses(f"{method} before fit", "not fitted", error=NotFittedError):
-            getattr(copy, method)(argument)
+            getattr(copy, method)(*arguments)
     kept = pickle.loads(pickle.dumps(model))
     pairs = grid(model)
     assert_array_equal(
@@ -124,7 +129,9 @@ def check_model_selection(estimator: Any) -> None:
     scorer = make_ranking_scorer("ndcg@10")
     with succeeds("the ranking scorer on a fitted search"):
         ranked = scorer(alone, X, y)
-    if not is_regressor(estimator):
+    if is_regressor(estimator):
+        _check_r2(alone.best_estimator_, X, y)
+    else:
         assert_close(alone.best_estimator_.score(X), ranked, "score must be nDCG@10")
 
     piped = Pipeline([("identity", FunctionTransformer()), ("model", model)])
@@ -147,6 +154,15 @@ def check_model_selection(estimator: Any) -> None:
         best[-1].recommend(log.users, n_recommendations=N_ASKED),
         alone.best_estimator_.recommend(log.users, n_recommendations=N_ASKED),
         "the last step of the Pipeline must recommend the same",
+    )
+
+
+def _check_r2(model: Any, X: pd.DataFrame, y: Any) -> None:
+    """Judge a rating model as scikit-learn judges regressors."""
+    r2 = r2_score(y, model.predict(X))
+    check(
+        np.isclose(model.score(X, y), r2),
+        "score of a rating model must be R²: what r2_score makes of predict",
     )
 
 
@@ -208,6 +224,7 @@ def check_targets(estimator: Any) -> None:
     )
     assert_close(twice.predict(pairs), expected, "a repeated row must count once")
     if is_regressor(estimator):
+        _check_ratings(estimator)
         return
     ones = prepared(estimator, log).fit(X, np.ones(len(X)))
     assert_close(ones.predict(pairs), expected, "y=None must mean that every row is a positive")
@@ -221,6 +238,27 @@ def check_targets(estimator: Any) -> None:
     )
     with refuses("fit without any positive", "positive_threshold", 9):
         prepared(estimator, log, positive_threshold=9).fit(X, log.y)
+
+
+def _check_ratings(estimator: Any) -> None:
+    """Estimate what y holds, on its scale, and leave out what was rated, liked or not."""
+    log = make_log()
+    X, y = log.X, log.y
+    for shift in (-10, 1000, 0):
+        model = prepared(estimator, log).fit(X, y + shift)
+        off = abs(model.predict(X).mean() - (y + shift).mean())
+        check(
+            off < y.std(),
+            f"predict must estimate ratings on the scale of y: those of the rows of fit average "
+            f"{off:.1f} off y",
+        )
+    n_left = int((~log.seen(model.item_ids_)).sum(axis=1).min())
+    items, _ = model.recommend(log.users, n_recommendations=n_left)
+    codes = codes_of(items, model.item_ids_)
+    check(
+        not np.take_along_axis(log.seen(model.item_ids_), codes, axis=1).any(),
+        "low ratings were observed as well: their items must not be recommended",
+    )
 
 
 def check_bad_input(estimator: Any) -> None:
@@ -253,3 +291,6 @@ def check_bad_input(estimator: Any) -> None:
     if is_regressor(estimator):
         with refuses("fit of a rating model without y", "requires y"):
             prepared(estimator, log).fit(X)
+        model = prepared(estimator, log).fit(X, y)
+        with refuses("score of a rating model without y", "y", error=(TypeError, ValueError)):
+            model.score(X)

@@ -35,14 +35,14 @@ def slow_scores(history, transitions, item_ids, history_length, discount):
     return scores
 
 
-def test_transitions_counted_by_hand():
+def test_similarities_counted_by_hand():
     # a b c: a->b 1, b->c 1, a->c 1/2; b a c: b->a 1, a->c 1, b->c 1/2
     model = TransitionKNN(discount=0.5, normalization=0).fit(log_of(ann="abc", bob="bac"))
-    assert_allclose(model.transitions_.toarray(), [[0, 1, 1.5], [1, 0, 1.5], [0, 0, 0]])
+    assert_allclose(model.similarities_.toarray(), [[0, 1, 1.5], [1, 0, 1.5], [0, 0, 0]])
     # each item is popular twice: every transition is divided by 2
     model = TransitionKNN(discount=0.5, normalization=1).fit(log_of(ann="abc", bob="bac"))
     assert_allclose(
-        model.transitions_.toarray(), np.array([[0, 1, 1.5], [1, 0, 1.5], [0, 0, 0]]) / 4
+        model.similarities_.toarray(), np.array([[0, 1, 1.5], [1, 0, 1.5], [0, 0, 0]]) / 4
     )
 
 
@@ -68,7 +68,7 @@ def test_agrees_with_a_slow_loop(history_length, window, discount, normalization
     ).fit(log.data, log.target)
     liked = log.data[log.target > 2].sort_values("timestamp").groupby("user")["item"].agg(list)
     transitions = slow_transitions(liked, model.item_ids_, window, discount, normalization)
-    assert_allclose(model.transitions_.toarray(), transitions, atol=1e-12)
+    assert_allclose(model.similarities_.toarray(), transitions, atol=1e-12)
     users = model.user_ids_
     expected = [
         slow_scores(liked.get(user, []), transitions, model.item_ids_, history_length, discount)
@@ -92,16 +92,16 @@ def test_pairs_are_scored_as_in_whole_rows():
 def test_time_order_counts_and_row_order_does_not():
     rows = [("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 3), ("bob", "c", 1), ("bob", "b", 2)]
     log = pd.DataFrame(rows, columns=["user", "item", "timestamp"])
-    expected = TransitionKNN().fit(log).transitions_.toarray()
+    expected = TransitionKNN().fit(log).similarities_.toarray()
     shuffled = log.iloc[[4, 2, 0, 3, 1]]
-    assert_allclose(TransitionKNN().fit(shuffled).transitions_.toarray(), expected)
+    assert_allclose(TransitionKNN().fit(shuffled).similarities_.toarray(), expected)
     backwards = TransitionKNN().fit(log.assign(timestamp=-log["timestamp"]))
-    assert_allclose(backwards.transitions_.toarray(), expected.T)
+    assert_allclose(backwards.similarities_.toarray(), expected.T)
 
 
 def test_users_do_not_follow_each_other():
     model = TransitionKNN().fit(log_of(ann="ab", bob="cd"))
-    assert model.transitions_.nnz == 2
+    assert model.similarities_.nnz == 2
 
 
 def test_a_long_discounted_way_still_counts_more_than_popularity():
@@ -122,9 +122,9 @@ def test_without_history_popularity_decides():
     assert (0 < scores).all() and (scores < 1e-8).all()
 
 
-def test_a_log_without_transitions_is_ranked_by_popularity():
+def test_a_log_without_similarities_is_ranked_by_popularity():
     model = TransitionKNN().fit(log_of(ann="a", bob="b", cid="b"))
-    assert model.transitions_.nnz == 0
+    assert model.similarities_.nnz == 0
     items, _ = model.recommend(["ann"], n_recommendations=1)
     assert_array_equal(items, [["b"]])
 

@@ -529,3 +529,11 @@ def test_a_container_is_no_id():
     frame = pd.DataFrame({"user": [["a"], ["b"]], "item": [1, 2]})
     with pytest.raises(TypeError, match="row 0 holds"):
         Interactions(read_columns(frame))
+
+
+def test_a_matrix_of_the_log_does_not_sort_the_log():
+    log = Interactions(read_columns([["u", "z"], ["u", "a"], ["u", "m"], ["v", "m"], ["v", "a"]]))
+    before = log.item_codes.copy()
+    assert not (np.diff(before[:3]) > 0).all()  # in time order, which is not that of the codes
+    assert log.to_csr().has_sorted_indices
+    assert_array_equal(log.item_codes, before)

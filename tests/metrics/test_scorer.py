@@ -465,3 +465,122 @@ def test_categories_that_lack_a_catalogue_item_are_an_error():
         ValueError, match=r"column 'item' lacks a category for the catalogue's 888"
     ):
         make_ranking_scorer(candidates=1000, interactions=log)(model, X)
+
+
+# --- given candidates, draws, popularity -----------------------------------------------
+
+
+def test_given_candidates_are_ranked_with_the_positives():
+    model = Recorder().fit(TRAIN, TRAIN["item"])  # the higher item first
+    test = pd.DataFrame({"user": [1, 1, 2], "item": [10, 30, 20]})
+    given = {1: [5, 20, 30], 2: np.array([25, 35]), 3: [1]}
+    found = make_ranking_scorer(["mrr", "auc"], candidates=given).per_user(model, test)
+    # user 1: 30 20 10 5, of which 30 and 10 are positives; user 2: 35 25 20
+    assert_allclose(found["mrr (given candidates)"], [1, 1 / 3])
+    assert_allclose(found["auc (given candidates)"], [3 / 4, 0])
+    asked = pd.concat(model.asked_)
+    assert len(asked) == 7  # each pair once
+    assert_array_equal(asked.dtypes, test.dtypes)
+
+
+def test_given_candidates_that_fit_never_saw_are_scored():
+    model = Popularity().fit(TRAIN)
+    test = pd.DataFrame({"user": [0], "item": [999]})
+    scorer = make_ranking_scorer("hit_rate@1", candidates={0: [888, 777]})
+    assert_allclose(scorer(model, test), 1 / 3)  # all unknown, all tied
+
+
+def test_given_candidates_of_strings_and_blocks():
+    model = Popularity().fit(TRAIN.astype(str))
+    test = TEST.astype(str).iloc[:20]
+    given = {user: [str(i) for i in range(8)] for user in test["user"].unique()}
+    scorer = make_ranking_scorer(["ndcg@5", "auc"], candidates=given)
+    expected = scorer.per_user(model, test)
+    with sklearn.config_context(working_memory=1 / 2**20):
+        assert_frame_equal(scorer.per_user(model, test), expected)
+    assert_frame_equal(scorer.per_user(model, test.to_numpy()), expected)
+
+
+def test_given_candidates_must_fit():
+    model = Popularity().fit(TRAIN)
+    with pytest.raises(ValueError, match=r"name no items for 1 of the 2 users .* such as 2"):
+        make_ranking_scorer("mrr", candidates={1: [3]})(model, [[1, 4], [2, 5]])
+    with pytest.raises(ValueError, match="such as '3', and X has items such as 4"):
+        make_ranking_scorer("mrr", candidates={1: ["3"]})(model, [[1, 4]])
+    with pytest.raises(ValueError, match="candidates is an empty mapping"):
+        make_ranking_scorer("mrr", candidates={})
+    with pytest.raises(ValueError, match="takes no histories"):
+        make_ranking_scorer("mrr", candidates={1: [3]}, fold_in=Splitter())
+
+
+class Splitter:
+    def split(self, X, y=None):
+        yield np.arange(1), np.arange(1, 2)
+
+
+def test_several_draws_are_those_of_the_seeds_that_follow():
+    model = Popularity().fit(TRAIN)
+    names = ["ndcg@5", "auc"]
+    scorer = make_ranking_scorer(names, candidates=6, n_draws=3, random_state=4)
+    found = scorer.evaluate(model, TEST)
+    single = [
+        make_ranking_scorer(names, candidates=6, random_state=seed).per_user(model, TEST)
+        for seed in (4, 5, 6)
+    ]
+    assert list(found.per_user) == ["ndcg@5 (6 negatives, 3 draws)", "auc (6 negatives, 3 draws)"]
+    assert_allclose(found.per_user, np.mean(single, axis=0))
+    assert_allclose(found.per_draw, [frame.mean() for frame in single])
+    assert found.per_draw.iloc[:, 0].std() > 0
+    assert_allclose(list(scorer(model, TEST).values()), found.per_draw.mean())
+
+
+def test_popular_negatives_are_drawn_in_proportion_and_never_observed():
+    # item 0 is met by the judged user; 1 by six others, 2 by three, 3 by one
+    log = np.array(
+        [[0, 0], [0, 9], *([u, 1] for u in range(1, 7)), [1, 2], [2, 2], [3, 2], [4, 3]]
+    )
+    model = Recorder().fit(log, np.zeros(len(log)))
+    for seed in range(400):
+        make_ranking_scorer(
+            "mrr", candidates=1, sampling="popularity", interactions=log, random_state=seed
+        )(model, log[:1])
+    drawn = np.concatenate(model.asked_)[:, 1]
+    counts = np.bincount(drawn[drawn != 0], minlength=10)
+    assert_array_equal(np.flatnonzero(counts), [1, 2, 3])
+    assert_allclose(counts[1:4], [240, 120, 40], atol=40)  # 4 standard deviations
+    everything = make_ranking_scorer("mrr", candidates=50, sampling="popularity", interactions=log)
+    model.asked_ = []
+    everything(model, log[:1])
+    assert_array_equal(np.sort(np.concatenate(model.asked_)[:, 1]), [0, 1, 2, 3])
+
+
+def test_popularity_is_that_of_fit_without_a_log():
+    model = Popularity().fit(TRAIN)
+    name = "auc (5 popular negatives)"
+    options = {"candidates": 5, "sampling": "popularity"}
+    found = make_ranking_scorer(["auc"], **options)(model, TEST)
+    given = make_ranking_scorer(["auc"], interactions=TRAIN, **options)(model, TEST)
+    uniform = make_ranking_scorer("auc", candidates=5)(model, TEST)
+    assert found == given
+    assert found[name] < uniform - 0.05  # harder for a ranking by popularity
+
+
+def test_parameters_without_effect_are_refused():
+    for options in ({"sampling": "popularity"}, {"n_draws": 2}):
+        with pytest.raises(ValueError, match="draws none; give a number of candidates"):
+            make_ranking_scorer("mrr", **options)
+    with pytest.raises(ValueError, match="sampling must be 'uniform' or 'popularity'"):
+        make_ranking_scorer("mrr", candidates=5, sampling="log")
+    with pytest.raises(ValueError, match="n_draws must be an int of 1 or more"):
+        make_ranking_scorer("mrr", candidates=5, n_draws=0)
+
+
+def test_repr_of_the_further_parameters():
+    scorer = make_ranking_scorer("mrr", candidates=5, sampling="popularity", n_draws=2)
+    assert repr(scorer) == "RankingScorer('mrr', candidates=5, sampling='popularity', n_draws=2)"
+    assert repr(make_ranking_scorer("mrr", candidates={1: [2]})) == (
+        "RankingScorer('mrr', candidates=...)"
+    )
+    other = scorer.with_interactions(LOG)
+    assert other.interactions is LOG and scorer.interactions is None
+    assert other.names == scorer.names

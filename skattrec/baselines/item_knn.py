@@ -1,0 +1,99 @@
+"""Nearest neighbours among items: the oldest item-based recommender, still hard to beat."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import check_scalar
+
+from skattrec.baselines._item_to_item import (
+    ItemToItem,
+    below_any_vote,
+    best_of_each_column,
+)
+from skattrec.data.co_occurrence import co_occurrences
+from skattrec.data.interactions import Codes, Interactions
+
+
+class ItemKNN(ItemToItem):
+    """Recommend the items most similar to what the user liked.
+
+    The similarity of two items is the cosine of their columns of the user-item matrix,
+    ``n_both / (sqrt(n_i * n_j) + shrinkage)``. An item's score is the sum of its similarities
+    to the user's items, counting those among its `n_neighbors` most similar ones.
+
+    Parameters
+    ----------
+    n_neighbors : int or None, default=None
+        How many of its most similar items may vote for an item; None: all.
+    shrinkage : float, default=0.0
+        Lowers similarities that rest on few users.
+    popularity_tie_break : bool, default=True
+        Add a popularity so small that it decides only between equal scores, such as those of
+        items that no vote reaches.
+    positive_threshold : float, default=0.0
+        Rows with ``y > positive_threshold`` count as liked.
+    unknown_user, unknown_item : {"average", "error"}, default="average"
+        A user without history gets the tie-break alone; an unknown item the user's mean score.
+        "error" raises a ValueError that names the id.
+
+    Attributes
+    ----------
+    user_ids_ : ndarray of shape (n_users,)
+        Users seen in fit.
+    item_ids_ : ndarray of shape (n_items,)
+        Items seen in fit.
+    similarities_ : scipy.sparse.csr_array of shape (n_items, n_items)
+        Of each item (column) to its neighbours (rows).
+
+    See Also
+    --------
+    TransitionKNN : The same with the order of the history.
+
+    Examples
+    --------
+    >>> from skattrec import ItemKNN
+    >>> log = [[u, i] for u, seen in {"ann": "abc", "bob": "abd", "cid": "xa"}.items()
+    ...        for i in seen]
+    >>> items, scores = ItemKNN().fit(log).recommend(["cid"], n_recommendations=2)
+    >>> print(items, scores.round(2))
+    [['b' 'c']] [[0.82 0.58]]
+    """
+
+    def __init__(
+        self,
+        *,
+        n_neighbors: int | None = None,
+        shrinkage: float = 0.0,
+        popularity_tie_break: bool = True,
+        positive_threshold: float = 0.0,
+        unknown_user: str = "average",
+        unknown_item: str = "average",
+    ):
+        self.n_neighbors = n_neighbors
+        self.shrinkage = shrinkage
+        self.popularity_tie_break = popularity_tie_break
+        self.positive_threshold = positive_threshold
+        self.unknown_user = unknown_user
+        self.unknown_item = unknown_item
+
+    def _similarities(self, interactions: Interactions) -> sparse.csr_array:
+        if self.n_neighbors is not None:
+            check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
+        check_scalar(self.shrinkage, "shrinkage", Real, min_val=0)
+        check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
+        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
+        counts = np.asarray(matrix.sum(axis=0))
+        both = sparse.coo_array(co_occurrences(matrix))
+        row, column = both.coords
+        cosine = both.data / (np.sqrt(counts[row] * counts[column]) + self.shrinkage)
+        similarities = sparse.csr_array((cosine, (row, column)), shape=both.shape)
+        return best_of_each_column(similarities, self.n_neighbors)
+
+    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+        if not self.popularity_tie_break:
+            return super()._tie_break(counts)
+        return below_any_vote(self.similarities_, counts)

@@ -1,0 +1,100 @@
+"""ALS and NMF: factors from well-kept packages, users fitted to their histories."""
+
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.decomposition import NMF as ReferenceNMF
+
+from skattrec import ALS, NMF
+from skattrec.datasets import make_preferences
+
+MODELS = [ALS(embedding_dim=5, random_state=0), NMF(embedding_dim=4, random_state=0)]
+
+
+@pytest.fixture(scope="module")
+def log():
+    return make_preferences(30, 25, n_interactions_per_user=10, random_state=0).data
+
+
+def binary(log, model):
+    rows = np.searchsorted(model.user_ids_.astype(str), log["user"].to_numpy(dtype=str))
+    columns = np.searchsorted(model.item_ids_.astype(str), log["item"].to_numpy(dtype=str))
+    matrix = np.zeros((len(model.user_ids_), len(model.item_ids_)))
+    matrix[rows, columns] = 1
+    return matrix
+
+
+def test_als_solves_the_weighted_least_squares_of_each_user(log):
+    model = ALS(embedding_dim=5, alpha=7.0, regularization=0.3, random_state=0).fit(log)
+    matrix, items = binary(log, model), model.item_factors_
+    for liked, user in zip(matrix, model.user_factors_, strict=True):
+        weights = np.where(liked > 0, 7.0, 1.0)
+        # the gradient of sum w (p - u.v)^2 + regularization |u|^2
+        gradient = items.T @ (weights * (items @ user - liked)) + 0.3 * user
+        assert_allclose(gradient, 0, atol=1e-8)
+
+
+def test_als_users_are_those_of_the_package(log):
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = ALS(embedding_dim=5, random_state=0).fit(log)
+    matrix = sparse.csr_matrix(binary(log, model), dtype=np.float32)
+    peer = AlternatingLeastSquares(5, regularization=0.01, alpha=10.0)
+    peer.item_factors = model.item_factors_.astype(np.float32)
+    users = peer.recalculate_user(np.arange(matrix.shape[0]), matrix)
+    assert_allclose(model.user_factors_, users, rtol=1e-3, atol=1e-4)
+
+
+def test_als_without_its_package_says_how_to_get_it(log, monkeypatch):
+    monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
+    with pytest.raises(ImportError, match=r"pip install skattrec\[als\]"):
+        ALS().fit(log)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.01])
+def test_nmf_factors_are_those_of_scikit_learn_and_users_fit_best(log, penalty):
+    model = NMF(embedding_dim=4, penalty=penalty, max_iter=500, random_state=0).fit(log)
+    matrix, items = binary(log, model), model.item_factors_
+    peer = ReferenceNMF(4, init="nndsvda", alpha_W=penalty, max_iter=500, random_state=0)
+    users = peer.fit_transform(matrix)
+    assert np.corrcoef((users @ peer.components_).ravel(), (users @ items.T).ravel())[0, 1] > 0.9
+    ridge = penalty * len(items)
+    for liked, user in zip(matrix, model.user_factors_, strict=True):
+        # optimal for non-negative least squares: no gradient where it may move
+        gradient = items.T @ (items @ user - liked) + ridge * user
+        assert (user >= 0).all()
+        assert_allclose(gradient[user > 0], 0, atol=1e-6)
+        assert (gradient[user == 0] >= -1e-6).all()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_users_are_their_histories(log, model):
+    model = model.fit(log)
+    known = log[log["user"] == model.user_ids_[3]]
+    as_new = known.assign(user="new")
+    assert_allclose(
+        model.score_items(["new"], histories=as_new), model.score_items([model.user_ids_[3]])
+    )
+    assert_array_equal(model.score_items(["stranger"]), 0)
+    mean = model.predict([[model.user_ids_[3], "unheard"]])
+    assert_allclose(mean, model.score_items([model.user_ids_[3]]).mean())
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (ALS(embedding_dim=0), "embedding_dim"),
+        (ALS(alpha=0), "alpha"),
+        (ALS(regularization=-1), "regularization"),
+        (ALS(max_iter="x"), "max_iter"),
+        (NMF(embedding_dim=0), "embedding_dim"),
+        (NMF(penalty=-1), "penalty"),
+        (NMF(max_iter=0), "max_iter"),
+    ],
+)
+def test_bad_parameters_are_named(log, model, name):
+    with pytest.raises((ValueError, TypeError), match=name):
+        model.fit(log)

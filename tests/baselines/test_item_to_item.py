@@ -1,0 +1,142 @@
+"""ItemKNN, RP3beta, EASE and SLIM against their formulas, written out slowly."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.linear_model import ElasticNet, Ridge
+
+from skattrec import EASE, SLIM, ItemKNN, RP3beta
+from skattrec.datasets import make_preferences
+
+MODELS = [ItemKNN(n_neighbors=5), RP3beta(n_neighbors=7), EASE(regularization=20.0), SLIM()]
+
+
+@pytest.fixture(scope="module")
+def log():
+    return make_preferences(25, 30, n_interactions_per_user=12, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def matrix(log):
+    """Users by items, ones where the user liked the item."""
+    users, items = np.unique(log.data["user"]), np.unique(log.data["item"])
+    matrix = np.zeros((len(users), len(items)))
+    for user, item in log.data[["user", "item"]].to_numpy():
+        matrix[np.searchsorted(users, user), np.searchsorted(items, item)] = 1
+    return matrix
+
+
+def dense(similarities):
+    return similarities if isinstance(similarities, np.ndarray) else similarities.toarray()
+
+
+def best_rows(weights, n):
+    """Keep the n largest entries of each column, as a loop."""
+    kept = np.zeros_like(weights)
+    for column in range(weights.shape[1]):
+        order = sorted(range(len(weights)), key=lambda row: (-weights[row, column], row))
+        kept[order[:n], column] = weights[order[:n], column]
+    return kept
+
+
+@pytest.mark.parametrize(("n_neighbors", "shrinkage"), [(None, 0.0), (4, 0.0), (6, 3.5)])
+def test_item_knn_is_the_cosine_of_columns(log, matrix, n_neighbors, shrinkage):
+    n_items = matrix.shape[1]
+    expected = np.zeros((n_items, n_items))
+    for i in range(n_items):
+        for j in range(n_items):
+            if i != j:
+                norm = np.linalg.norm(matrix[:, i]) * np.linalg.norm(matrix[:, j])
+                expected[i, j] = matrix[:, i] @ matrix[:, j] / (norm + shrinkage)
+    if n_neighbors:
+        expected = best_rows(expected, n_neighbors)
+    model = ItemKNN(n_neighbors=n_neighbors, shrinkage=shrinkage).fit(log.data)
+    assert_allclose(dense(model.similarities_), expected, atol=1e-12)
+    assert_allclose(model.score_items(model.user_ids_), matrix @ expected, atol=1e-6)
+
+
+def test_popularity_decides_between_equal_scores_only(log, matrix):
+    plain = ItemKNN(popularity_tie_break=False).fit(log.data)
+    tied = ItemKNN().fit(log.data)
+    users = [*plain.user_ids_[:3], "stranger"]
+    a, b = plain.score_items(users), tied.score_items(users)
+    assert_allclose(a, b, atol=1e-7)
+    for row, other in zip(a, b, strict=True):
+        better = row[:, None] > row + 1e-6
+        assert (other[:, None] > other)[better].all()
+    assert (a[-1] == 0).all()
+    assert_array_equal(
+        np.argsort(-b[-1], kind="stable"), np.argsort(-matrix.sum(0), kind="stable")
+    )
+
+
+@pytest.mark.parametrize(("alpha", "beta", "n"), [(1.0, 0.6, None), (0.7, 0.0, 5), (1.3, 1.0, 9)])
+def test_rp3beta_is_the_walk_of_three_steps(log, matrix, alpha, beta, n):
+    to_item = (matrix / matrix.sum(1, keepdims=True)) ** alpha
+    to_user = (matrix / matrix.sum(0)) ** alpha
+    expected = to_user.T @ to_item / matrix.sum(0) ** beta
+    np.fill_diagonal(expected, 0)
+    if n:
+        expected = best_rows(expected, n)
+    model = RP3beta(alpha=alpha, beta=beta, n_neighbors=n).fit(log.data)
+    assert_allclose(dense(model.similarities_), expected, atol=1e-12)
+
+
+def test_ease_is_a_ridge_regression_of_each_item_on_the_others(log, matrix):
+    model = EASE(regularization=20.0).fit(log.data)
+    for item in range(matrix.shape[1]):
+        others = np.arange(matrix.shape[1]) != item
+        ridge = Ridge(alpha=20.0, fit_intercept=False).fit(matrix[:, others], matrix[:, item])
+        assert_allclose(model.similarities_[others, item], ridge.coef_, atol=1e-8)
+        assert model.similarities_[item, item] == 0
+
+
+def test_slim_is_an_elastic_net_of_each_item_on_the_others(log, matrix):
+    model = SLIM(alpha=0.01, l1_ratio=0.5, max_iter=2000).fit(log.data)
+    assert model.n_unconverged_ == 0
+    for item in range(matrix.shape[1]):
+        others = np.arange(matrix.shape[1]) != item
+        net = ElasticNet(alpha=0.01, l1_ratio=0.5, fit_intercept=False, positive=True, tol=1e-8)
+        net.fit(matrix[:, others], matrix[:, item])
+        assert_allclose(dense(model.similarities_)[others, item], net.coef_, atol=1e-3)
+    assert SLIM(max_iter=1).fit(log.data).n_unconverged_ > 0
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_scores_are_the_votes_of_the_history_and_explained_by_them(log, model):
+    model = model.fit(log.data)
+    weights = dense(model.similarities_)
+    users = model.user_ids_[:5]
+    items = model.item_ids_
+    histories = [["new", items[4]], ["new", items[9]]]
+    scores = model.score_items(["new"], histories=histories)
+    assert_allclose(scores[0], weights[4] + weights[9], atol=1e-6)
+    pairs = [[u, i] for u in users for i in items[:6]]
+    with config_context(working_memory=0.01):
+        blocked = model.predict(pairs)
+    assert_allclose(blocked, model.score_items(users)[:, :6].ravel(), atol=1e-12)
+    explanation = model.explain([["new", items[0]]], histories=histories)
+    assert list(explanation.history[0]) == [items[9], items[4]]
+    assert_allclose(explanation.history_weights[0], np.abs(weights[[9, 4], 0]), atol=1e-12)
+    mean = model.predict([[users[0], "unheard"]])
+    assert_allclose(mean, model.score_items(users[:1]).mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (ItemKNN(n_neighbors=0), "n_neighbors"),
+        (ItemKNN(shrinkage=-1), "shrinkage"),
+        (ItemKNN(popularity_tie_break="yes"), "popularity_tie_break"),
+        (RP3beta(alpha=-1), "alpha"),
+        (RP3beta(beta="x"), "beta"),
+        (EASE(regularization=0), "regularization"),
+        (SLIM(alpha=0), "alpha"),
+        (SLIM(l1_ratio=2), "l1_ratio"),
+        (SLIM(max_iter=0), "max_iter"),
+    ],
+)
+def test_bad_parameters_are_named(log, model, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.fit(log.data)
