@@ -70,7 +70,7 @@ class BaseRecommender(BaseEstimator, ABC):
     its attributes; the last code of all for any other item.
 
     A subclass has the constructor parameters ``unknown_user``, ``unknown_item`` ("average" or
-    "error") and ``positive_threshold``, and implements
+    "error") and, unless it predicts ratings, ``positive_threshold``, and implements
 
     - ``_fit(interactions)``,
     - ``_score_items(queries, items)``: scores (n_queries, n_items) that order the items,
@@ -129,7 +129,8 @@ class BaseRecommender(BaseEstimator, ABC):
             timestamps the row order is the time order.
         y : array-like of shape (n_interactions,), default=None
             Ratings or labels; rows with ``y > positive_threshold`` are positives, the others
-            were observed but not liked. None makes every row a positive.
+            were observed but not liked. None makes every row a positive. Models that predict
+            ratings need it, and every row counts.
 
         Returns
         -------
@@ -331,11 +332,8 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _queries(self, ids: NDArray[Any], histories: Any = None) -> Queries:
         """Return the users with what they liked: in fit, or in fresh histories."""
-        codes = self._users.encode(ids)
-        lists = self._liked.take(codes)
-        if len(self._cold_users):
-            cold = self._cold_users.encode(ids)
-            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._users), codes)
+        codes = self._user_codes(ids)
+        lists = self._liked.take(np.where(codes < len(self._users), codes, -1))
         served = codes >= 0
         if histories is not None and len(histories):
             fresh, given = self._read_histories(ids, histories)
@@ -346,6 +344,19 @@ class BaseRecommender(BaseEstimator, ABC):
             rows = np.arange(len(ids))
             lists = both.take(np.where(given, rows + len(ids), rows))
             served |= given
+        self._check_served(ids, served)
+        return Queries(codes, lists)
+
+    def _user_codes(self, ids: NDArray[Any]) -> Codes:
+        """Return user codes: trained, known by attributes alone, -1 for any other."""
+        codes = self._users.encode(ids)
+        if len(self._cold_users):
+            cold = self._cold_users.encode(ids)
+            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._users), codes)
+        return codes
+
+    def _check_served(self, ids: NDArray[Any], served: NDArray[np.bool_]) -> None:
+        """Raise, by the policy, where a user can not be served."""
         _check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
@@ -353,7 +364,6 @@ class BaseRecommender(BaseEstimator, ABC):
                 f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not "
                 "seen in fit; give a history in histories=, or set unknown_user='average'"
             )
-        return Queries(codes, lists)
 
     def _read_histories(
         self, ids: NDArray[Any], histories: Any
@@ -397,7 +407,13 @@ class BaseRecommender(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         users, items = self._read_pairs(X)
-        return self._link(self._score_pairs(self._queries(users), self._encode_items(items)))
+        codes = self._encode_items(items)
+        self._check_served(users, self._user_codes(users) >= 0)
+        # each row comes with its user's history: those of all rows at once may not fit
+        longest = int(self._liked.lengths.max(initial=1))
+        blocks = row_blocks(len(users), 64 * (longest + 4))
+        scores = [self._score_pairs(self._queries(users[b]), codes[b]) for b in blocks]
+        return self._link(np.concatenate(scores))
 
     def score_items(self, X: Any, *, histories: Any = None) -> NDArray[Any]:
         """Score the whole catalogue for each user.

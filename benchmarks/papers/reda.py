@@ -4,8 +4,9 @@ Run as ``python -m benchmarks.papers.reda --part NAME``:
 
 - ``delicious``, ``amazon_music``, ``goodreads``: the paper's table 2 and its two variants, the
   accurate setting and what it is made of, beside popularity and item kNN;
-- ``studies``: gains by how much a user has liked, the share of the history that is used, and
-  whether users' own vectors and the memory carry anything.
+- ``studies``: gains by how much a user has liked, and the share of the history that is used;
+- ``profiles``: whether users' own vectors and the memory carry anything, on MovieLens 100K and
+  planted preferences, where the whole catalogue is ranked.
 
 The protocol is the authors' but for two points. 100 negatives are drawn uniformly from the items
 that the user has not had, the same for all rows of a table, five times; and a tie counts at its
@@ -30,8 +31,9 @@ import torch
 from benchmarks._common import Clock, keep, peak_memory_gb, spread
 from skattrec import REDA, ItemKNN, Popularity
 from skattrec.data import Interactions, read_columns
-from skattrec.datasets import fetch_reda
-from skattrec.metrics import RankedPositives, parse_metric
+from skattrec.datasets import fetch_movielens, fetch_reda, make_preferences
+from skattrec.metrics import RankedPositives, make_ranking_scorer, parse_metric
+from skattrec.model_selection import LeaveLastOut
 from skattrec.models._reda_scoring import CoOccurrence
 
 NAMES = {
@@ -269,9 +271,56 @@ def by_group(counts: np.ndarray, values: dict[str, Any], knn: dict[str, Any]) ->
     return groups
 
 
+# --- do users' own vectors carry anything? ---------------------------------------------------
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "REDA": {},
+    "REDA, small start": {"init_scale": 0.1},
+    "REDA-NPIL": {"n_aspects": 1},
+    "REDA-NMAL": {"memory": False},
+    "REDA-NMAL, one aspect": {"memory": False, "n_aspects": 1},
+}
+
+
+def profiles(seeds: int, quick: bool) -> None:
+    """Own vectors against the population's, and the ranks of relations and memory."""
+    logs = {
+        "planted preferences": make_preferences(random_state=0).data,
+        "ml-100k": fetch_movielens("100k").data,
+    }
+    scorer = make_ranking_scorer(["ndcg@10", "hit_rate@10"])
+    result: dict[str, Any] = {"seeds": list(range(seeds)), "max_epochs": 15, "data": {}}
+    for name, X in list(logs.items())[: 1 if quick else None]:
+        train, test = next(LeaveLastOut().split(X))
+        X_train, X_test = X.iloc[train], X.iloc[test]
+        rows = result["data"][name] = {}
+        for label, baseline in (("Popularity", Popularity()), ("ItemKNN", ItemKNN())):
+            rows[label] = {"own": scorer(baseline.fit(X_train), X_test)}
+        for label, params in PROFILES.items():
+            found: dict[str, list[Any]] = {"own": [], "population": [], "ranks": []}
+            for seed in range(seeds):
+                model = REDA(
+                    max_epochs=2 if quick else 15, validation_fraction=None, device="cpu",
+                    random_state=seed, verbose=0, **params,
+                ).fit(X_train)  # fmt: skip
+                found["own"].append(scorer(model, X_test))
+                same = model.with_scoring(user_pooling="population")
+                found["population"].append(scorer(same, X_test))
+                last = model.history_[-1]
+                ranks = ("relation_rank", "memory_rank")
+                found["ranks"].append({n: last[n] for n in ranks if n in last})
+            rows[label] = {
+                key: {metric: spread([run[metric] for run in runs]) for metric in runs[0]}
+                for key, runs in found.items()
+            }
+            print(name, label, rows[label], flush=True)
+            with contextlib.redirect_stdout(io.StringIO()):
+                keep("papers_reda_profiles", result, quick=quick)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=[*NAMES, "studies", "tune"], required=True)
+    parser.add_argument("--part", choices=[*NAMES, "studies", "profiles", "tune"], required=True)
     parser.add_argument("--data", choices=list(NAMES), default="delicious", help="for tune")
     parser.add_argument("--quick", action="store_true", help="few users, two epochs: a smoke test")
     parser.add_argument("--seeds", type=int, default=3)
@@ -280,6 +329,8 @@ def main() -> None:
     seeds = 1 if options.quick else options.seeds
     if options.part == "studies":
         studies(seeds, options.quick)
+    elif options.part == "profiles":
+        profiles(seeds, options.quick)
     elif options.part == "tune":
         table(options.data, seeds, options.quick, validation=True)
     else:

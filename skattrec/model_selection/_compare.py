@@ -74,7 +74,8 @@ def compare(
 
         - rankings: names such as "ndcg@10" for the ranking of the whole catalogue, or the scorer
           that `make_ranking_scorer` returns, for other candidates, several draws, `fold_in` or
-          "diversity@10";
+          "diversity@10". With y its `positive_threshold`, or else the one value that the
+          recommenders have, says which rows are positives;
         - ratings: "neg_root_mean_squared_error", "neg_mean_squared_error",
           "neg_mean_absolute_error", "r2";
         - clicks, where y has two values: "roc_auc", "average_precision", "neg_log_loss",
@@ -265,7 +266,7 @@ def _plan(
     if not isinstance(recommenders, Mapping) or not recommenders:
         raise ValueError("recommenders must be a mapping of one or more names to estimators")
     check_consistent_length(read_columns(X).users, y)
-    task = read_task(metrics, y)
+    task = _settled(read_task(metrics, y), recommenders, y)
     for name, estimator in recommenders.items():
         task.check(str(name), estimator, y)
     folds = _read_folds(cv, X, y)
@@ -273,7 +274,7 @@ def _plan(
     inner: list[list[tuple[Rows, Rows]]] = [[] for _ in folds]
     settings: dict[str, list[Settings]] = {name: [{}] for name in recommenders}
     if search is not None:
-        tuning = _tuning_task(task, tuning_metric)
+        tuning = _settled(_tuning_task(task, tuning_metric), recommenders, y)
         for name, estimator in recommenders.items():
             tuning.check(str(name), estimator, y)
         divider = _read_inner(cv, inner_cv)
@@ -293,6 +294,10 @@ def _plan(
         inner_cv=divider,
         n_trials=n_trials,
     )
+
+
+def _settled(task: Task, recommenders: Mapping[str, Any], y: Any) -> Task:
+    return task.settle(recommenders, y) if isinstance(task, RankingTask) else task
 
 
 def _read_folds(cv: Any, X: Any, y: Any) -> list[tuple[Rows, Rows]]:

@@ -240,7 +240,8 @@ class NewItemSplit(_RandomSplit):
 
 def _check_size(size: Any) -> None:
     is_number = isinstance(size, Real) and not isinstance(size, bool)
-    if not is_number or not (size >= 1 if isinstance(size, Integral) else 0 < size < 1):
+    is_count = is_number and isinstance(size, Integral)
+    if not is_number or not (size >= 1 if is_count else 0 < size < 1):
         raise ValueError(
             "test_size must be a share between 0 and 1 (both excluded) or an integer of at least "
             f"1, got {size!r}"

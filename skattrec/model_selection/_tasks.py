@@ -120,6 +120,25 @@ class RankingTask(Task):
         self.scorer = scorer
         self.names = list(scorer.names)
 
+    def settle(self, recommenders: Mapping[str, Any], y: Any) -> RankingTask:
+        """Return the task with one threshold for all, so that all look for the same rows."""
+        if y is None or self.scorer.positive_threshold is not None:
+            return self
+        thresholds = {
+            name: _innermost(estimator).positive_threshold
+            for name, estimator in recommenders.items()
+            if hasattr(_innermost(estimator), "positive_threshold")
+        }
+        if len(set(thresholds.values())) > 1:
+            raise ValueError(
+                f"the recommenders have different values of positive_threshold, {thresholds}; say "
+                "which test rows are positives, as in make_ranking_scorer(..., "
+                "positive_threshold=3)"
+            )
+        threshold = next(iter(thresholds.values()), 0.0)
+        parameters = self.scorer._parameters() | {"positive_threshold": threshold}
+        return RankingTask(RankingScorer(**parameters))
+
     def check(self, name: str, estimator: Any, y: Any) -> None:
         last = _innermost(estimator)
         whole = self.scorer.candidates == "all" or self.scorer.fold_in is not None
@@ -179,6 +198,8 @@ class RankingTask(Task):
                 f"{'by popularity' if scorer.sampling == 'popularity' else 'uniformly'}, "
                 f"{scorer.n_draws} time(s), seed {scorer.random_state}"
             )
+        if scorer.positive_threshold is not None:
+            text += f"; rows with y > {scorer.positive_threshold:g} are positives"
         if scorer.fold_in is not None:
             text += f"; test users give their histories at scoring time ({scorer.fold_in!r})"
         return text

@@ -116,9 +116,9 @@ class HKRMModule(nn.Module):
                 self.attributes.table.normal_(std=scale, generator=generator)
             self.register_buffer("counts", _counts(attributes), persistent=False)
         if self.has_attributes:
-            shape = (self.n_fields, dim) if relation == "diag" else (self.n_fields, dim, dim)
-            spread = (2 / (shape[-2] + dim)) ** 0.5
-            self.relation = nn.Parameter(torch.randn(shape, generator=generator) * spread)
+            self.relation = nn.Parameter(
+                _relations(self.n_fields, dim, relation, self.content, generator)
+            )
             self.hidden = Linear(self.n_fields, dim, generator)
             self.output = Linear(dim, dim, generator)
         if bias:
@@ -419,6 +419,21 @@ class DuetLoss(nn.Module):
         positive = weights[: len(duet.divergence)]
         loss = loss + self.distribution_weight * (duet.divergence * positive).sum()
         return loss / weights.sum().clamp(min=1e-12)
+
+
+def _relations(
+    n_fields: int, dim: int, relation: str, content: bool, generator: torch.Generator
+) -> Tensor:
+    """Return initial relations, (F, d) or (F, d, d).
+
+    With content an item's vector contains its values, and the identity measures how much of a
+    query each field's values make up: distributions over fields mean something from the start.
+    """
+    if content:
+        one = torch.ones(dim) if relation == "diag" else torch.eye(dim)
+        return one.expand(n_fields, *one.shape).clone()
+    shape = (n_fields, dim) if relation == "diag" else (n_fields, dim, dim)
+    return torch.randn(shape, generator=generator) * (2 / (shape[-2] + dim)) ** 0.5
 
 
 def _sums(weights: Tensor, leave_out: bool) -> Tensor:

@@ -206,7 +206,7 @@ class HKRM(NeuralRecommender):
     _represents_items_by_attributes = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"lr": 0.01, "batch_size": 1024, "weight_decay": 2e-7},
-        "accurate": {},
+        "accurate": {"content": True, "bias": True, "default_item": True, "query_exponent": 0.25, "negatives": "both", "n_negatives": 4, "history_dropout": 0.4, "dropout": 0.3, "distribution_loss": "kl", "distribution_weight": 0.1, "init_scale": 0.1, "max_epochs": 12, "lr": 0.01, "weight_decay": 3e-5},
     }
 
     def __init__(

@@ -248,6 +248,22 @@ def test_diversity_needs_and_takes_the_attributes_of_the_scorer():
         compare({"pop": Popularity()}, X, cv=CV, metrics="diversity@5")
 
 
+def test_all_look_for_the_same_positives():
+    cv = RandomInteractionSplit(0.3, random_state=0)
+    _, test = next(cv.split(X))
+    options = {"cv": cv, "search": {"a": {"positive_threshold": [2]}, "b": {}}}
+    two = {"a": Popularity(positive_threshold=3), "b": EASE(positive_threshold=3)}
+    result = compare(two, X, Y, metrics="ndcg@10", **options)
+    assert "rows with y > 3 are positives" in result.table()
+    users = result.per_user.groupby("recommender")["user"].agg(list)
+    judged = sorted(set(X["user"].to_numpy()[test][Y[test] > 3]))
+    assert users["a"] == users["b"] == judged
+    two["b"] = EASE(positive_threshold=1)
+    with pytest.raises(ValueError, match=r"different values of positive_threshold, \{'a': 3, 'b'"):
+        compare(two, X, Y, metrics="ndcg@10", **options)
+    compare(two, X, Y, metrics=make_ranking_scorer("ndcg@10", positive_threshold=3), **options)
+
+
 # --- ratings and clicks ------------------------------------------------------------------
 
 

@@ -1,0 +1,244 @@
+"""Write the tables of the user guide from what the scripts of this folder left in results.
+
+Run as ``python -m benchmarks.papers.make_tables``. What has no results is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks._common import RESULTS
+
+PAGES = Path(__file__).parents[2] / "docs" / "user_guide"
+Row = list[str]
+
+
+def table(title: str, header: Row, rows: list[Row]) -> str:
+    """Return a list-table of reStructuredText."""
+    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+    for row in [header, *rows]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join([*lines, ""])
+
+
+def pm(value: dict[str, float], digits: int = 4) -> str:
+    """Return mean and standard deviation."""
+    mean, std = f"{value['mean']:.{digits}f}", f"{value['std']:.{digits}f}"
+    return f"{mean} ± {std}" if value["std"] else mean
+
+
+def title_of(name: str) -> str:
+    """Return the name of a metric as a heading."""
+    return name.replace("@", "\\@")
+
+
+def read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def rows_of(found: dict[str, dict[str, Any]], metrics: list[str]) -> list[Row]:
+    """Return a row for each method: its metrics, and CPU seconds of a fit."""
+    rows = []
+    for name, row in found.items():
+        cpu = row["fit_cpu"]["mean"] if isinstance(row["fit_cpu"], dict) else row["fit_cpu"]
+        rows.append([name, *(pm(row[m]) for m in metrics), f"{cpu:.0f}"])
+    return rows
+
+
+def aanmf() -> Iterator[str]:
+    for part, data in (("ml100k", "MovieLens 100K"), ("ml1m", "MovieLens 1M")):
+        result = read(f"papers_aanmf_{part}")
+        if result is None:
+            continue
+        for protocol, found in result["protocols"].items():
+            n = found["n_splits"]
+            what = "folds" if protocol.startswith("u") else "random splits"
+            heading = (
+                f"{data}, {protocol}, {n} {what}" if n > 1 else f"{data}, {protocol}, one split"
+            )
+            yield table(
+                heading,
+                ["method", "RMSE", "MAE", "CPU s of a fit"],
+                rows_of(found["rows"], ["rmse", "mae"]),
+            )
+    result = read("papers_aanmf_ml100k") or {}
+    if result:
+        yield (
+            "The paper prints RMSE .8979 and MAE .7012 for AANMF+P on MovieLens 100K, .8322 and "
+            ".6473 on MovieLens 1M; it does not say how it split the ratings. Mean and standard "
+            "deviation over splits, each with a seed of its own. Script: "
+            "``benchmarks/papers/aanmf.py``."
+        )
+
+
+def eran() -> Iterator[str]:
+    result = read("papers_eran_kaggle")
+    if result is not None:
+        metrics = [f"{m}@{k}" for m in ("precision", "ndcg") for k in (5, 10, 15)]
+        header = ["method", *map(title_of, metrics), "CPU s of a fit"]
+        splits = f"{result['seeds']} splits"
+        heading = f"Kaggle movies, one random item of each user among 100 others, {splits}"
+        yield table(heading, header, rows_of(result["rows"], metrics))
+        yield (
+            "Printed in the paper, with the cast where we have the producing company: precision "
+            ".1289, .0789 and .0570, nDCG .4702, .5167 and .5340."
+        )
+    result = read("papers_eran_cold")
+    if result is not None:
+        for label, found in result["held_out"].items():
+            metrics = list(next(iter(found.values())))
+            header = ["method", *map(title_of, metrics)]
+            rows = [
+                [name, *(pm(row[m], 3) if m in row else "" for m in metrics)]
+                for name, row in found.items()
+            ]
+            seeds = f"{result['seeds']} draws" if result["seeds"] > 1 else "one draw"
+            yield table(f"New items, {label} of the items held out, {seeds}", header, rows)
+    result = read("papers_eran_attention_test")
+    if result is not None and "table" in result:
+        yield result["table"]
+    if read("papers_eran_kaggle") or read("papers_eran_cold"):
+        yield "Mean and standard deviation over splits. Script: ``benchmarks/papers/eran.py``."
+
+
+def hkrm() -> Iterator[str]:
+    names = {
+        "book_crossing": "Book-Crossing",
+        "lastfm": "Last.fm",
+        "ml1m": "MovieLens 1M, Satori graph",
+        "ml1m_credits": "MovieLens 1M, genre, director, writer and cast",
+    }
+    found_any = False
+    for part, data in names.items():
+        result = read(f"papers_hkrm_{part}")
+        if result is None:
+            continue
+        found_any = True
+        ranking = ["precision@10", "recall@10", "recall@50"]
+        metrics = ["auc", "acc", "clean_auc", *ranking]
+        header = ["method", "AUC", "ACC", "clean AUC", *map(title_of, ranking), "CPU s of a fit"]
+        seeds = len(result["seeds"])
+        heading = f"{data}, labelled rows 6:2:2, {seeds} seed{'s' if seeds > 1 else ''}"
+        yield table(heading, header, rows_of(result["methods"], metrics))
+        if result["paper"]:
+            printed = ", ".join(f"{k} {v}" for k, v in result["paper"].items())
+            yield f"Printed in the paper: {printed}."
+    if found_any:
+        yield (
+            "*Clean AUC*: the same positives against freshly drawn pairs; the published protocol "
+            "gives each user as many negatives as positives before the split, so the training "
+            "part tells of the test labels. Mean and standard deviation over splits. Script: "
+            "``benchmarks/papers/hkrm.py``."
+        )
+
+
+def reda() -> Iterator[str]:
+    found_any = False
+    for part in ("delicious", "amazon_music", "goodreads"):
+        result = read(f"papers_reda_{part}")
+        if result is None:
+            continue
+        found_any = True
+        seeds = len(result["seeds"])
+        heading = (
+            f"{result['data']}, held-out item among 100 others, {result['n_users']:,} users, "
+            f"{result['n_draws']} draws, {seeds} seed{'s' if seeds > 1 else ''}"
+        )
+        header = ["method", "HR\\@10", "nDCG\\@10", "CPU s of a fit"]
+        yield table(heading, header, rows_of(result["rows"], ["hr@10", "ndcg@10"]))
+        printed = result["printed in the paper"]
+        yield f"Printed in the paper: HR {printed['hr@10']}, nDCG {printed['ndcg@10']}."
+    result = read("papers_reda_studies")
+    if result is not None:
+        yield from reda_studies(result)
+    if found_any:
+        yield (
+            "*Population's z* has the same nets, each user's own vector replaced by the mean over "
+            "all users. Mean and standard deviation over seeds and draws of negatives. Script: "
+            "``benchmarks/papers/reda.py``."
+        )
+
+
+def reda_studies(result: dict[str, Any]) -> Iterator[str]:
+    for data, found in result["data"].items():
+        ratios = list(next(iter(found["action_ratio"].values())))
+        rows = [
+            [name, *(pm(of[ratio]["ndcg@10"], 3) for ratio in ratios)]
+            for name, of in found["action_ratio"].items()
+        ]
+        yield table(
+            f"{data}: nDCG\\@10 by the share of the history that is used",
+            ["method", *ratios],
+            rows,
+        )
+        header = ["users with", "users", "ItemKNN", *found["groups"]]
+        rows = []
+        for place, group in enumerate(next(iter(found["groups"].values()))):
+            high = group["at most"]
+            many = f"more than {group['more than']:.0f}"
+            label = many if high == float("inf") else f"{many}, at most {high:.0f} items"
+            values = [f"{of[place]['ndcg@10']:.3f}" for of in found["groups"].values()]
+            rows.append(
+                [label, f"{group['n_users']:,}", f"{group['ndcg@10, ItemKNN']:.3f}", *values]
+            )
+        yield table(f"{data}: nDCG\\@10 by the length of the history", header, rows)
+
+
+def cost() -> Iterator[str]:
+    result = read("cost")
+    if result is None:
+        return
+    header = [
+        "model",
+        "data",
+        "setting",
+        "interactions",
+        "CPU s an epoch",
+        "CPU s of a fit, one epoch",
+    ]
+    header += ["CPU s, top 10 of all users", "peak GB", "parameters"]
+    rows = [
+        [
+            row["model"],
+            row["data"],
+            row["preset"],
+            f"{row['interactions']:,}",
+            f"{row['epoch_cpu']:.2f}",
+            f"{row['all_in_cpu']:.1f}",
+            f"{row['ranking_cpu']:.2f}",
+            f"{row['peak_gb']:.2f}",
+            f"{row['parameters']:,}",
+        ]
+        for row in result["rows"]
+    ]
+    yield table("What the models cost, one thread", header, rows)
+    yield "Script: ``benchmarks/cost.py``."
+
+
+WRITERS: dict[str, Callable[[], Iterator[str]]] = {
+    "aanmf_results": aanmf,
+    "eran_results": eran,
+    "hkrm_results": hkrm,
+    "reda_results": reda,
+    "cost_results": cost,
+}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, write in WRITERS.items():
+        parts = [
+            ".. Written by benchmarks/papers/make_tables.py from benchmarks/results.",
+            *write(),
+        ]
+        if len(parts) > 1:
+            (PAGES / f"{name}.inc").write_text("\n\n".join(parts) + "\n")
+            print(name)
+
+
+if __name__ == "__main__":
+    main()
