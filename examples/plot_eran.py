@@ -15,7 +15,8 @@ About a minute on one core.
 # Films without a past
 # --------------------
 # A tenth of the films leaves the log altogether: the model sees their attributes and nothing else.
-# ``cold_training`` makes it practise: in each step it treats a fifth of the films as new.
+# In each step of its training it treats a fifth of the films as if they were new
+# (``cold_training``), so that it practises what it is asked for below.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,9 +42,7 @@ is_new = X["item"].isin(new)
 train, later = X[~is_new], X[is_new]
 print(f"{len(train)} interactions to learn from; {len(new)} films without any")
 
-model = ERAN(films, max_epochs=8, cold_training=0.2, validation_fraction=None, random_state=0).fit(
-    train
-)
+model = ERAN(films, max_epochs=8, validation_fraction=None, random_state=0).fit(train)
 print("without a neighbour, by network:", model.isolated_.round(2).to_dict())
 
 # %%
@@ -87,10 +86,9 @@ truth = truth.fillna(0).to_numpy() > 0
 truth_found = truth.any(axis=0)
 tested, truth = tested[truth_found], truth[:, truth_found]
 
-grid = pd.DataFrame(
-    {"user": np.repeat(everyone, len(tested)), "item": np.tile(tested, len(everyone))}
-)
-by_model = model.predict(grid).reshape(len(everyone), len(tested))
+users, scores = model.recommend_users(tested, n_recommendations=len(everyone), exclude_seen=False)
+by_model = np.empty(truth.shape)
+by_model[np.searchsorted(everyone, users), np.arange(len(tested))[:, None]] = scores
 
 busy = train["user"].value_counts().loc[everyone].to_numpy()
 encoded = films.encode(np.concatenate([model.item_ids_, tested]))

@@ -58,10 +58,13 @@ for name, estimator in {"HKRM": model, "popularity": popularity}.items():
 # %%
 # By which fields do users choose?
 # --------------------------------
-# :math:`P(A|q)` of all users, sorted by their weight for one field.
+# :math:`P(A|q)` of all users. What sets a user apart is the difference to the average one.
 
 preference = model.attribute_preference(model.user_ids_)
 print(preference.describe().loc[["mean", "min", "max"]].round(3))
+apart = preference - preference.mean()
+print("users whom this field sets apart most:")
+print(apart.idxmax(axis=1).value_counts().to_string())
 
 # %%
 # One user, two films
@@ -77,8 +80,9 @@ pairs = pd.concat([own[own["liked"] == 1].tail(1), own[own["liked"] == 0].head(1
 told = model.explain(pairs[["user", "item"]], item_names=movies.item_names)
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained", sharey=True)
+scale = {"vmin": told.attention_maps.min(), "vmax": told.attention_maps.max()}
 for ax, pair, liked in zip(axes, told, pairs["liked"], strict=True):
-    drawn = ax.imshow(pair.attention_maps[0], cmap="Blues", vmin=0, vmax=told.attention_maps.max())
+    drawn = ax.imshow(pair.attention_maps[0], cmap="Blues", **scale)
     ax.set_xticks(range(len(model.fields_)), model.fields_, rotation=45, ha="right")
     ax.set_yticks(range(len(model.fields_)), model.fields_)
     title = movies.item_names[pair.items[0]]

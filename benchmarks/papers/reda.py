@@ -56,6 +56,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "REDA-NMAL": ("paper", {"memory": False}),
     "REDA-NMAL, one aspect": ("paper", {"memory": False, "n_aspects": 1}),
     "accurate, without prior": ("accurate", {"prior_weight": 0.0}),
+    "accurate, without prior, sharp": (
+        "accurate",
+        {"prior_weight": 0.0, "history_sharpness": 3.0},
+    ),
     "accurate": ("accurate", {}),
 }
 
@@ -194,17 +198,19 @@ def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> No
     for row, make in baselines.items():
         add(name, result, row, judged(task, counted(task, make)), quick)
     for row in VARIANTS:
+        # the same nets with users' own vectors, and with the mean over all users for everybody
+        own = REDA.presets[VARIANTS[row][0]]["user_pooling"] != "population"
+        other = {"user_pooling": "population"} if own else {"user_pooling": "mean"}
         kept: list[Any] = []
 
-        def keeping(row: str = row, kept: list[Any] = kept) -> Iterator[Any]:
+        def keeping(row: str = row, kept: list[Any] = kept, other: Any = other) -> Iterator[Any]:
             for model, seconds in trained(part, task, row, seeds, quick):
-                kept.append(model.with_scoring(user_pooling="population"))
+                kept.append(model.with_scoring(**other))
                 yield model, seconds
 
         add(name, result, row, judged(task, keeping()), quick)
-        # the same nets, users' own vectors replaced by the mean over all users
-        same = judged(task, ((model, 0.0) for model in kept))
-        add(name, result, f"{row}, population's z", same, quick)
+        label = f"{row}, {'population' if own else 'own'} z"
+        add(name, result, label, judged(task, ((model, 0.0) for model in kept)), quick)
 
 
 def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quick: bool) -> None:

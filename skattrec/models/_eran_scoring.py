@@ -108,8 +108,8 @@ class ERANScorer:
         Number of item codes; the last stands for any unknown item.
     aggregation : {"min", "max", "mean", "sum"}
         Of eq. 14.
-    comparable : bool
-        Whether scores of different users are put on one scale.
+    activity_weight : float or None
+        Of the logarithm of the number of likes, in scores less the user's mean; None: neither.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class ERANScorer:
         learnt: NDArray[np.bool_],
         n_codes: int,
         aggregation: str,
-        comparable: bool,
+        activity_weight: float | None,
     ):
         self.module = module.eval()
         self.n_items = module.n_items
         self.attribute_rows = graph.attribute_rows
         self.n_codes = n_codes
         self.aggregation = aggregation
-        self.comparable = comparable
+        self.activity_weight = activity_weight
         self.device = module.table.device
         with torch.no_grad():
             codes = module.encode(Bags.whole(graph.networks).to(self.device)).transpose(0, 1)
@@ -267,21 +267,18 @@ class ERANScorer:
         return self._per_item(self.popularity, items, new)
 
     def _shifted(self, profiles: Profiles, items: Codes, rule: str) -> Tensor:
-        """Return scores (n, n_items) of users with a history, on the scale of `comparable`."""
+        """Return scores (n, n_items) of users with a history, less the level of each user."""
         if rule == "average":
             level = self._level(profiles, "mean")
             return (self._average(profiles, "mean") - level)[:, None].expand(-1, len(items))
         return self._score(profiles, items, rule) - self._level(profiles, rule)[:, None]
 
     def _level(self, profiles: Profiles, rule: str) -> Tensor:
-        """Return what to subtract from a user's scores, so that those of users compare.
-
-        Then the average item has the score log n for a user with n likes: the log-odds, up to a
-        constant, that the user buys it rather than another user does.
-        """
-        if not self.comparable:
+        """Return what to subtract from a user's scores, so that those of users compare."""
+        if self.activity_weight is None:
             return torch.zeros_like(profiles.lengths)
-        return self._average(profiles, rule) - profiles.lengths.clamp(min=1).log()
+        activity = profiles.lengths.clamp(min=1).log()
+        return self._average(profiles, rule) - self.activity_weight * activity
 
     def _average(self, profiles: Profiles, rule: str) -> Tensor:
         """Return the mean score of trained items, spread over the catalogue."""

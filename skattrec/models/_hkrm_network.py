@@ -138,16 +138,12 @@ class HKRMModule(nn.Module):
 
     # --- items -----------------------------------------------------------------------
 
-    def own_vectors(self, items: Tensor) -> Tensor:
-        """Return item embeddings (n, d); the mean of all for an item training never saw."""
-        return self._of_items(self.entity, items)
-
     def _of_items(self, table: Tensor, items: Tensor) -> Tensor:
-        own = table[items.clamp(max=self.n_items - 1)]
+        """Return rows of a table (n_items, width); their mean for items training never saw."""
+        own = nn.functional.embedding(items.clamp(max=self.n_items - 1), table)
         if self.training:
             return own
-        unseen = (items >= self.n_items).view(-1, *[1] * (table.dim() - 1))
-        return torch.where(unseen, table.mean(0), own)
+        return torch.where((items >= self.n_items)[..., None], table.mean(0), own)
 
     def item_table(
         self, items: Tensor, dropout: Tensor | None = None, without: int | None = None
@@ -157,7 +153,7 @@ class HKRMModule(nn.Module):
         `dropout`, of shape (n, d), multiplies the item vectors. `without` names a field to
         leave out.
         """
-        vectors = self.own_vectors(items)
+        vectors = self._of_items(self.entity, items)
         n, dim = vectors.shape
         means = vectors.new_zeros(0, n, dim)
         if self.content or self.has_attributes:
@@ -167,7 +163,7 @@ class HKRMModule(nn.Module):
                 means[without] = 0
         bias = vectors.new_zeros(n)
         if self.item_bias is not None:
-            bias = self._of_items(self.item_bias, items) + self.offset
+            bias = self._of_items(self.item_bias[:, None], items)[:, 0] + self.offset
         if self.content:
             vectors = vectors + means.sum(0)
         if dropout is not None:
@@ -175,7 +171,9 @@ class HKRMModule(nn.Module):
         if not self.has_attributes:
             nothing = vectors.new_zeros(n, 0)
             fields = vectors.new_zeros(n, 0, dim)
-            return ItemTable(vectors, fields, None, nothing, nothing, 0 * vectors, bias)
+            return ItemTable(
+                vectors, fields, None, nothing, nothing, torch.zeros_like(vectors), bias
+            )
 
         values = means.transpose(0, 1)  # (n, F, d)
         counts = self.counts[items]
@@ -266,7 +264,7 @@ class HKRMModule(nn.Module):
         omega = weights * scale[:, :1]
         if not self.has_attributes:
             nothing = vectors.new_zeros(*vectors.shape[:2], 0)
-            return Query(vectors, nothing, 0 * vectors, omega, None)
+            return Query(vectors, nothing, torch.zeros_like(vectors), omega, None)
 
         pooled = weights if self.query_pooling == "weighted" else counted
         if table.present is not None:
@@ -368,7 +366,7 @@ class HKRMModule(nn.Module):
         if self.query_weights == "interaction":
             return self.weights[entries]
         if self.query_weights == "item":
-            return self._of_items(self.weights, codes.flatten()).view(codes.shape)
+            return self._of_items(self.weights[:, None], codes)[..., 0]
         return self.entity.new_zeros(codes.shape)
 
     def _divergence(self, preference: Tensor, table: ItemTable, history: Tensor) -> Tensor:

@@ -532,7 +532,9 @@ def test_the_printed_loss_hardly_moves_where_the_order_is_wrong():
 # --- scoring -----------------------------------------------------------------------------
 
 
-def scorer(module, *, aggregation="mean", comparable=False, mask_isolated=True, expected=False):
+def scorer(
+    module, *, aggregation="mean", activity_weight=None, mask_isolated=True, expected=False
+):
     graph = ItemGraph.build(
         bought(),
         encoded_cells(),
@@ -547,7 +549,7 @@ def scorer(module, *, aggregation="mean", comparable=False, mask_isolated=True, 
         learnt=np.array([len(BOUGHT[u]) > 1 for u in range(N_USERS)]),
         n_codes=UNKNOWN + 1,
         aggregation=aggregation,
-        comparable=comparable,
+        activity_weight=activity_weight,
     )
 
 
@@ -601,10 +603,10 @@ def test_new_items_are_scored_by_equation_14(aggregation):
         assert found[user, 1] == pytest.approx(near + slow.extra(user, z, 2), abs=1e-5)
 
 
-@pytest.mark.parametrize("comparable", [False, True])
+@pytest.mark.parametrize("activity_weight", [None, 0.5])
 @pytest.mark.parametrize("aggregation", ["min", "max", "mean", "sum"])
-def test_pairs_score_as_rows_do(aggregation, comparable):
-    fast = scorer(network(), aggregation=aggregation, comparable=comparable)
+def test_pairs_score_as_rows_do(aggregation, activity_weight):
+    fast = scorer(network(), aggregation=aggregation, activity_weight=activity_weight)
     lists = BOUGHT | {5: [9, 0, 10], 6: [UNKNOWN, 3, 5], 7: [UNKNOWN], 8: [11]}
     asked = queries(lists, [0, 1, 2, 3, 4, -1, 1, 0, -1])
     items = np.arange(UNKNOWN + 1)
@@ -622,15 +624,15 @@ def test_pairs_score_as_rows_do(aggregation, comparable):
     assert_allclose(sum(told.parts.values()), told.scores, rtol=1e-5, atol=1e-5)
 
 
-def test_comparable_scores_centre_each_user_and_add_activity():
+def test_with_an_activity_weight_scores_centre_each_user_and_add_activity():
     module, items = network(), np.arange(N_ITEMS)
     plain = scorer(module).score_items(queries(), items)
-    shifted = scorer(module, comparable=True).score_items(queries(), items)
+    shifted = scorer(module, activity_weight=1.5).score_items(queries(), items)
     for user in (0, 1, 2, 3):
-        level = np.log(len(BOUGHT[user]))
+        level = 1.5 * np.log(len(BOUGHT[user]))
         assert_allclose(shifted[user], plain[user] - plain[user].mean() + level, atol=1e-5)
     # under another rule the user's average item has the same place
-    nearest = scorer(module, comparable=True, aggregation="max")
+    nearest = scorer(module, activity_weight=0.0, aggregation="max")
     cold = nearest.score_items(queries(), np.array([9]))
     raw = scorer(module, aggregation="max")
     for user in (0, 1, 3):
@@ -638,7 +640,7 @@ def test_comparable_scores_centre_each_user_and_add_activity():
         with torch.no_grad():
             average = raw._score(raw.profiles(one), items, "max").mean()
         expected = raw.score_items(one, np.array([9]))[0, 0] - float(average)
-        assert cold[user, 0] == pytest.approx(expected + np.log(len(BOUGHT[user])), abs=1e-5)
+        assert cold[user, 0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_who_has_no_history_gets_what_is_popular():
@@ -745,12 +747,12 @@ EFFECTS = {
     "net_weight": 1.0,
     "ranking_loss": "sigmoid",
     "n_partners": 1,
-    "n_negatives": 3,
+    "n_negatives": 2,
     "fixed_user": True,
     "item_bias": False,
     "user_product": True,
-    "cold_training": 0.3,
-    "compare_users": False,
+    "cold_training": 0.0,
+    "activity_weight": None,
     "weight_decay": 0.1,
     "lr": 0.05,
     "max_epochs": 2,
@@ -779,8 +781,8 @@ def test_every_parameter_has_an_effect(log, name):
 @pytest.mark.parametrize(
     "changed", [{"cold_rows": "equal"}, {"cold_aggregation": "max"}, {"cold_aggregation": "min"}]
 )
-def test_parameters_of_new_items_change_them_alone(log, model, changed):
-    other = fitted(log, **changed)
+def test_parameters_of_new_items_change_them_alone(log, changed):
+    model, other = (fitted(log, cold_training=0.0, **params) for params in ({}, changed))
     pairs = [[user, item] for user in model.user_ids_[:5] for item in log.cold]
     assert np.abs(other.predict(pairs) - model.predict(pairs)).max() > 1e-3
     assert_allclose(other.predict(log.data), model.predict(log.data), rtol=1e-5)
@@ -853,6 +855,7 @@ def test_presets_are_parameters(log):
         ({"alpha": 0.0}, "leave nothing to learn"),
         ({"item_bias": "yes"}, "item_bias='yes'"),
         ({"mask_isolated": None}, "mask_isolated=None"),
+        ({"activity_weight": -1.0}, "activity_weight=-1.0"),
     ],
 )
 def test_parameters_out_of_range_are_named(log, params, message):

@@ -701,7 +701,16 @@ def test_items_of_a_batch_are_listed_once():
 
 # --- the estimator -----------------------------------------------------------------------
 
-TINY = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0, "init_scale": 0.3, "verbose": 0}
+TINY = HKRM.presets["paper"] | {
+    "embedding_dim": 8,
+    "max_epochs": 3,
+    "batch_size": "auto",
+    "lr": 0.005,
+    "weight_decay": 1e-5,
+    "random_state": 0,
+    "init_scale": 0.3,
+    "verbose": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -789,9 +798,19 @@ def test_an_item_of_the_history_is_judged_by_the_others(log, model):
     assert_allclose(logit(kept.predict([[user, past[2]]])), product[0], rtol=1e-3)
 
 
-@pytest.mark.parametrize("switches", COMBINATIONS[:-1], ids=lambda c: str(c))
+LEARNERS = [
+    {},
+    {"relation": "full", "content": True},
+    {"query_pooling": "sum_softmax", "missing": "mask"},
+    {"exclude_target": False, "query_weights": "item"},
+    {"duet": "attribute", "distribution_loss": None},
+    {"default_item": True, "query_exponent": 0.5, "bias": True, "duet": "item"},
+]
+
+
+@pytest.mark.parametrize("switches", LEARNERS, ids=str)
 def test_training_lowers_the_loss(log, switches):
-    model = fitted(log, max_epochs=6, validation_fraction=None, **switches)
+    model = fitted(log, max_epochs=5, validation_fraction=None, lr=0.02, **switches)
     losses = [epoch["train_loss"] for epoch in model.history_]
     assert losses[-1] < losses[0] - 1e-3
     assert np.isfinite(model.predict(log.data)).all()
@@ -820,22 +839,27 @@ EFFECTS = [
     {"init_scale": 0.2},
     {"weight_decay": 0.1},
     {"refit": True},
+    {"lr": 0.03},
     {"attributes": None},
 ]
 
 
+@pytest.fixture(scope="module")
+def usual(log):
+    return fitted(log, lr=0.02, max_epochs=2)
+
+
 @pytest.mark.parametrize("params", EFFECTS, ids=str)
-def test_each_parameter_has_an_effect(log, params):
-    usual = fitted(log, lr=0.02)
-    changed = fitted(log, lr=0.02, **params)
+def test_each_parameter_has_an_effect(log, usual, params):
+    changed = fitted(log, **{"lr": 0.02, "max_epochs": 2} | params)
     rows = catalogue(usual)
     assert np.abs(usual.predict(rows) - changed.predict(rows)).max() > 1e-5
 
 
-def test_no_distribution_loss_is_a_weight_of_0(log):
-    rows = catalogue(fitted(log))
+def test_no_distribution_loss_is_a_weight_of_0(log, model):
+    rows = catalogue(model)
     off = [
-        fitted(log, **p).predict(rows)
+        fitted(log, max_epochs=1, **p).predict(rows)
         for p in ({"distribution_loss": None}, {"distribution_weight": 0})
     ]
     assert_array_equal(*off)
@@ -873,20 +897,25 @@ def test_errors_say_what_is_wrong(log, params, message):
 # --- labels, validation, calibration -----------------------------------------------------
 
 
-def test_labelled_negatives_are_used_as_given(log, monkeypatch):
-    drawn = []
-    sample = NegativeSampler.sample
-    monkeypatch.setattr(NegativeSampler, "sample", lambda *args: drawn.append(1) or sample(*args))
-    fitted(log, log.labels)
-    fitted(log, log.labels, negatives="labelled")
-    assert not drawn
-    both = fitted(log, log.labels, negatives="both", n_negatives=4)
-    assert drawn
-    weights = both.net_.get_iterator  # the net outlives its training set
-    assert weights
-    n = len(drawn)
-    fitted(log, log.labels, negatives="sampled")
-    assert len(drawn) > n
+@pytest.mark.parametrize("negatives", ["auto", "labelled", "both", "sampled"])
+def test_labelled_negatives_are_used_as_given(log, monkeypatch, negatives):
+    drawn, others = [], []
+    sample, batch = NegativeSampler.sample, UserBlocks.batch
+
+    def spied(self, rows, rng):
+        result = batch(self, rows, rng)
+        others.append(len(result[0].tensors["others"]))
+        return result
+
+    monkeypatch.setattr(
+        NegativeSampler, "sample", lambda *args: drawn.append(len(args[1])) or sample(*args)
+    )
+    monkeypatch.setattr(UserBlocks, "batch", spied)
+    fitted(log, log.labels, negatives=negatives, max_epochs=1, validation_fraction=None)
+    n_disliked = int((log.labels == 0).sum()) if negatives != "sampled" else 0
+    n_liked = int(log.labels.sum()) if negatives in ("both", "sampled") else 0
+    assert sum(drawn) == n_liked
+    assert sum(others) == n_disliked + n_liked
 
 
 def test_drawn_negatives_weigh_half_beside_labelled_ones(log):
@@ -960,8 +989,9 @@ def test_the_intercept_is_calibrated_on_held_out_labels(log):
                 seen.append((interactions, held_out))  # noqa: B023
                 return super()._objective(interactions, held_out, rng)
 
-        params = TINY | {"max_epochs": 8, "lr": 0.02, "validation_fraction": 0.3, "bias": bias}
-        model = Spied(log.frame, negatives="both", n_negatives=9, **params)
+        params = TINY | {"max_epochs": 5, "lr": 0.03, "validation_fraction": 0.3, "bias": bias}
+        params |= {"negatives": "both", "n_negatives": 9}
+        model = Spied(log.frame, **params)
         model.fit(log.data, log.labels)
         interactions, held_out = seen[0]
         users, items = interactions.user_codes[held_out], interactions.item_codes[held_out]
@@ -1000,7 +1030,7 @@ def test_a_stranger_has_no_preference(model):
 
 def test_learnt_weights_serve_whoever_has_them(log):
     """Interaction weights belong to a pair; for others the user's mean, alike for strangers."""
-    model = fitted(log, max_epochs=12, lr=0.3, weight_decay=0, validation_fraction=None)
+    model = fitted(log, max_epochs=6, lr=0.3, weight_decay=0, validation_fraction=None)
     user = model.user_ids_[0]
     past = liked_by(log, user)
     new = next(i for i in model.item_ids_ if i not in past)
@@ -1019,7 +1049,7 @@ def test_learnt_weights_serve_whoever_has_them(log):
 
 
 def test_item_weights_transfer_to_new_users(log):
-    model = fitted(log, query_weights="item", max_epochs=12, lr=0.3, weight_decay=0)
+    model = fitted(log, query_weights="item", max_epochs=4, lr=0.3, weight_decay=0)
     user = model.user_ids_[0]
     fresh = log.data[log.data["user"] == user].assign(user="new")
     told = model.explain([[user, log.cold[0]], ["new", log.cold[0]]], histories=fresh)
@@ -1172,3 +1202,63 @@ def test_taking_the_named_field_away_can_be_measured(log):
     assert_allclose(mixed, alone, rtol=1e-6)
     with pytest.raises(ValueError, match=r"'colour'.*genre"):
         model.predict_without(rows, "colour")
+
+
+# --- what the distributions mean ---------------------------------------------------------
+
+
+def test_preferences_find_the_planted_field():
+    """Of each user, relative to all: the field that drives the user."""
+    made = make_preferences(
+        120, 120, n_interactions_per_user=20, preference_strength=0.9, random_state=0
+    )
+    model = HKRM.from_preset(
+        "accurate", made.item_attributes, embedding_dim=32, max_epochs=6, random_state=0
+    ).fit(made.data)
+    preference = model.attribute_preference(model.user_ids_)
+    field = made.preferred_field.loc[model.user_ids_].to_numpy()
+    found = (preference - preference.mean()).idxmax(axis=1).to_numpy()
+    assert (found == field).mean() > 0.9
+    own = [preference.loc[user, f] for user, f in zip(model.user_ids_, field, strict=True)]
+    assert np.mean(own) > 0.4
+
+
+def test_relations_start_at_the_identity_with_content():
+    for relation, one in (
+        ("diag", torch.ones(3, DIM)),
+        ("full", torch.eye(DIM).expand(3, -1, -1)),
+    ):
+        started = HKRMModule(
+            encoded_cells(),
+            N_ITEMS,
+            blocks().pairs,
+            embedding_dim=DIM,
+            init_scale=0.1,
+            generator=torch.Generator().manual_seed(0),
+            **DEFAULTS | {"relation": relation, "content": True},
+        )
+        assert torch.equal(started.relation.detach(), one)
+
+
+@pytest.mark.parametrize("init_scale", [0.01, 0.3])
+def test_the_start_decides_whether_distributions_differ(init_scale):
+    """.01 is Xavier's scale for ten thousand entities: nothing there tells items apart."""
+    module = HKRMModule(
+        encoded_cells(),
+        N_ITEMS,
+        blocks().pairs,
+        embedding_dim=50,
+        init_scale=init_scale,
+        generator=torch.Generator().manual_seed(0),
+        **DEFAULTS | {"duet": "attribute"},
+    ).eval()
+    with torch.inference_mode():
+        scorer = scorer_of(module)
+        scores = scorer.score_items(some_queries(), np.arange(N_ITEMS))
+    spread = float(scorer.table.importance.std(0).max())
+    if init_scale == 0.01:
+        assert spread < 1e-3
+        assert np.ptp(scores) < 1e-3
+    else:
+        assert spread > 0.02
+        assert np.ptp(scores) > 0.01
