@@ -232,8 +232,8 @@ class ERAN(NeuralRecommender):
             "batch_size": 2000,
             "lr": 0.001,
         },
-        # chosen on one film of each user, and a tenth of the films, held out of a training part of
-        # The Movies Dataset
+        # each part was better than without it, or no worse, on one film of each user held out of
+        # a training part of The Movies Dataset
         "accurate": {
             "embedding_dim": 64,
             "copurchase_network": True,

@@ -64,8 +64,8 @@ class REDA(NeuralRecommender):
 
     The defaults are the paper's model [1]_, trained as we found it trains well.
     ``REDA.from_preset("accurate")`` is the most accurate setting we know. Do not show anybody
-    `user_profile` before looking at ``memory_rank`` in ``history_``: on all data we tried the
-    paper's memory ends as one direction, and a user's vector then says nothing (user guide).
+    `user_profile` before looking at ``relation_rank`` in ``history_``: with the paper's memory
+    relations tend to end as one direction, and a user's vector then says nothing (user guide).
 
     Parameters
     ----------
