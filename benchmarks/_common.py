@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test
 
 from skattrec.data import AttributeTable
 from skattrec.datasets import fetch_movielens, get_data_home, load_triples
-from skattrec.model_selection import LeaveLastOut
+from skattrec.model_selection import LeaveLastOut, paired_tests
 
 RESULTS = Path(__file__).parent / "results"
 FREEBASE_FIELDS = {
@@ -67,7 +66,7 @@ def movielens_1m() -> tuple[pd.DataFrame, AttributeTable]:
 
 
 def last_out(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    train, test = next(LeaveLastOut().split(X))
+    train, test = next(LeaveLastOut(leak="ignore").split(X))
     return X.iloc[train], X.iloc[test]
 
 
@@ -134,33 +133,14 @@ def median_of(measure: Callable[[], float], n: int) -> float:
     return float(np.median([measure() for _ in range(n)]))
 
 
-def paired(
-    reference: np.ndarray, variants: dict[str, np.ndarray], n_resamples: int = 9999
-) -> dict[str, dict[str, float]]:
+def paired(reference: np.ndarray, variants: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Test the mean difference of each variant to the reference, user by user.
 
-    Signs of the differences are flipped at random: a permutation test of the mean, which
-    keeps its power where most users score 0 under every method. Holm's correction over the
-    variants; `low` and `high` are the 95% interval of the mean from its standard error.
+    `paired_tests`: a permutation test of the mean, which keeps its power where most users score
+    0 under every method, Holm's correction over the variants, bootstrap intervals.
     """
-    rows, p = {}, {}
-    for name, values in variants.items():
-        difference = np.asarray(values) - np.asarray(reference)
-        test = permutation_test(
-            (difference,),
-            lambda x, axis: x.mean(axis=axis),
-            permutation_type="samples",
-            n_resamples=n_resamples,
-            vectorized=True,
-            batch=500,
-            rng=np.random.default_rng(0),
-        )
-        p[name] = float(test.pvalue)
-        error = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
-        mean = difference.mean()
-        rows[name] = {"difference": mean, "low": mean - error, "high": mean + error}
-    worst = 0.0
-    for place, name in enumerate(sorted(p, key=p.__getitem__)):
-        worst = max(worst, min(1.0, p[name] * (len(p) - place)))
-        rows[name] |= {"p": p[name], "p_holm": worst}
-    return {name: {k: float(v) for k, v in row.items()} for name, row in rows.items()}
+    values = pd.DataFrame({"reference": np.asarray(reference)} | variants)
+    tests = paired_tests(values, reference="reference").set_index("method")
+    named = tests[["difference", "low", "high", "p_permutation", "p_permutation_holm"]]
+    named.columns = ["difference", "low", "high", "p", "p_holm"]
+    return {str(name): row.to_dict() for name, row in named.iterrows()}

@@ -44,7 +44,7 @@ def main():
     if options.quick:
         some = np.random.default_rng(0).choice(np.unique(X["user"]), 300, replace=False)
         X = X[X["user"].isin(some)]
-    train, test = next(HistoryTruncation(n_recent=10).split(X))
+    train, test = next(HistoryTruncation(n_recent=10, leak="ignore").split(X))
     X_train, rows = X.iloc[train], judged_rows(X, X.iloc[test])
     scorer = make_ranking_scorer(METRICS, candidates="labelled")
     methods = {"Popularity": Popularity, "TransitionKNN": TransitionKNN}

@@ -30,7 +30,7 @@ print(log.item_attributes)
 from skattrec import ACAM, Popularity
 from skattrec.model_selection import LeaveLastOut
 
-train, test = next(LeaveLastOut().split(log.data))
+train, test = next(LeaveLastOut(leak="ignore").split(log.data))
 X_train, X_test = log.data.iloc[train], log.data.iloc[test]
 model = ACAM(item_attributes=log.item_attributes, random_state=0).fit(X_train)
 print(f"{len(model.history_)} epochs")

@@ -17,6 +17,8 @@ _HOME = {
     "Explanation": "skattrec.explanation",
     "HKRM": "skattrec.models.hkrm",
     "Popularity": "skattrec.baselines",
+    "BPRMF": "skattrec.baselines",
+    "FM": "skattrec.baselines",
     "BiasRating": "skattrec.baselines",
     "EASE": "skattrec.baselines",
     "ItemKNN": "skattrec.baselines",

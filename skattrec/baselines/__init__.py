@@ -1,4 +1,7 @@
-"""Simple recommenders that every table needs; none of them loads torch."""
+"""Simple recommenders that every table needs; those that need torch load it on first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from skattrec.baselines.als import ALS
 from skattrec.baselines.bias_rating import BiasRating
@@ -12,9 +15,21 @@ from skattrec.baselines.rp3beta import RP3beta
 from skattrec.baselines.slim import SLIM
 from skattrec.baselines.transition_knn import TransitionKNN
 
+if TYPE_CHECKING:
+    from skattrec.baselines.bprmf import BPRMF
+    from skattrec.baselines.fm import FM
+
+# what trains with torch, and in which module it is
+_WITH_TORCH = {
+    "BPRMF": "bprmf",
+    "FM": "fm",
+}
+
 __all__ = [
     "ALS",
+    "BPRMF",
     "EASE",
+    "FM",
     "NMF",
     "SLIM",
     "BiasRating",
@@ -26,3 +41,13 @@ __all__ = [
     "Random",
     "TransitionKNN",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_TORCH:
+        return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WITH_TORCH})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -413,7 +414,7 @@ class RankingScorer:
         positive = self._positive(y, len(read_columns(X).users), recommender)
         histories = None
         if self.fold_in is not None:
-            given, judged = next(iter(self.fold_in.split(X, y)))
+            given, judged = next(iter(without_leak_warning(self.fold_in).split(X, y)))
             histories = _safe_indexing(X, given[positive[given]])
             X, positive = _safe_indexing(X, judged), positive[judged]
         rows = JudgedRows.of(read_columns(X), positive)
@@ -538,6 +539,15 @@ class RankingScorer:
 
     def _accept_sample_weight(self) -> bool:
         return False
+
+
+def without_leak_warning(splitter: Any) -> Any:
+    """Return a splitter that says nothing of leaks, where nothing new is to be said of them."""
+    if getattr(splitter, "leak", "ignore") == "ignore":
+        return splitter
+    quiet = copy(splitter)
+    quiet.leak = "ignore"
+    return quiet
 
 
 def _read_metric(name: Any) -> Metric | ListMetric:

@@ -10,6 +10,7 @@ from skattrec.model_selection._held_out import (
 from skattrec.model_selection._split import (
     GlobalTimeSplit,
     HistoryTruncation,
+    LeakWarning,
     LeaveLastOut,
     LeaveRandomOut,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "FriedmanNemenyi",
     "GlobalTimeSplit",
     "HistoryTruncation",
+    "LeakWarning",
     "LeaveLastOut",
     "LeaveRandomOut",
     "NewItemSplit",

@@ -25,6 +25,14 @@ from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns,
 Hashes = NDArray[np.uint64]
 
 
+class LeakWarning(UserWarning):
+    """A split trains on interactions that happened after test interactions.
+
+    `LeaveLastOut` and `HistoryTruncation` give it, once in each call of ``split``. ``leak="ignore"``
+    turns it off for one splitter, ``warnings.filterwarnings("ignore", category=LeakWarning)`` for all.
+    """
+
+
 class _InteractionSplit(BaseCrossValidator):
     """What the splitters share: they read X by its columns, and ignore groups."""
 
@@ -160,7 +168,37 @@ class _LeaveOut(_PerUserSplit):
         return 2, "one of them stays in training: use a log with longer histories"
 
 
-class LeaveLastOut(_LeaveOut):
+class _LatestOut(_PerUserSplit):
+    """Test rows are the latest of each user: others' training rows may be later."""
+
+    leak: str
+
+    def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
+        for train, test in super()._iter_splits(columns, y):
+            # without timestamps nothing says what happened first among different users
+            if self.leak == "warn" and columns.timestamps is not None:
+                self._warn_of_leak(columns.timestamps[train], columns.timestamps[test])
+            yield train, test
+
+    def _warn_of_leak(self, train_times: NDArray[Any], test_times: NDArray[Any]) -> None:
+        mean, most = _later_shares(train_times, test_times)
+        if most == 0:
+            return
+        warnings.warn(
+            f"{type(self).__name__} trains on the future: in the mean over test rows, "
+            f"{100 * mean:.3g}% of the training rows happened after the test row "
+            f"({100 * most:.3g}% after the earliest one). Report GlobalTimeSplit beside it; "
+            "leak='ignore' turns this warning off",
+            LeakWarning,
+            stacklevel=4,  # whoever asks for the split
+        )
+
+    def _check_leak(self) -> None:
+        if not isinstance(self.leak, str) or self.leak not in ("warn", "ignore"):
+            raise ValueError(f"leak must be 'warn' or 'ignore', got {self.leak!r}")
+
+
+class LeaveLastOut(_LatestOut, _LeaveOut):
     """Hold out the last interactions of each user.
 
     Each user's last `n_items` rows are the test rows, all others are for training. At least
@@ -176,6 +214,13 @@ class LeaveLastOut(_LeaveOut):
         rows, and one of *them* stays in training. The user's other rows are for training, also
         those that came after a test row. Without y each row is a positive. None counts all
         rows.
+    leak : {"warn", "ignore"}, default="warn"
+        What to do where X has timestamps and training rows are later than test rows.
+
+    Warns
+    -----
+    LeakWarning
+        Some training rows are later than test rows, and how large a share of them.
 
     See Also
     --------
@@ -185,8 +230,14 @@ class LeaveLastOut(_LeaveOut):
     Notes
     -----
     The last row of one user may be earlier than training rows of another, so a model is
-    trained on some of the test rows' future [2]_. Keep the rows of a pair that occurs
-    repeatedly only once: otherwise a test item may be among the items already seen.
+    trained on some of the test rows' future [2]_. The warning's first number is the share of all
+    pairs of a test and a training row in which the training row is later, equal times aside: what
+    part of the training rows lies in the future of a test row, in the mean. The second is the
+    share of training rows that are later than some test row. Of X without timestamps nothing is
+    known and nothing is said.
+
+    Keep the rows of a pair that occurs repeatedly only once: otherwise a test item may be among
+    the items already seen.
 
     References
     ----------
@@ -205,18 +256,36 @@ class LeaveLastOut(_LeaveOut):
     ...     "item": ["x", "y", "z", "x", "z", "y"],
     ...     "timestamp": [3, 1, 2, 8, 9, 5],
     ... })
-    >>> for train, test in LeaveLastOut().split(X):
+    >>> for train, test in LeaveLastOut(leak="ignore").split(X):
     ...     print(train, test)
     [1 2 3 5] [0 4]
+
+    Rows 3 and 5 are later than Ann's test row, none is later than Bob's:
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     splits = list(LeaveLastOut().split(X))
+    >>> print(caught[0].message)
+    LeaveLastOut trains on the future: in the mean over test rows, 25% of the training rows
+    happened after the test row (50% after the earliest one). ...
     """
 
-    def __init__(self, n_items: int = 1, *, positive_threshold: float | None = None):
+    def __init__(
+        self,
+        n_items: int = 1,
+        *,
+        positive_threshold: float | None = None,
+        leak: str = "warn",
+    ):
         self.n_items = n_items
         self.positive_threshold = positive_threshold
+        self.leak = leak
 
     def _check_parameters(self) -> None:
         _check_count(self.n_items, "n_items")
         self._check_threshold()
+        self._check_leak()
 
 
 class LeaveRandomOut(_LeaveOut):
@@ -312,7 +381,7 @@ class LeaveRandomOut(_LeaveOut):
             yield _scramble(starts[users] + places * np.uint64(0x9E3779B97F4A7C15))
 
 
-class HistoryTruncation(_PerUserSplit):
+class HistoryTruncation(_LatestOut):
     """Cut the most recent part off each user's history.
 
     The most recent `n_recent` rows of each user are the test rows. Unlike in `LeaveLastOut`,
@@ -330,6 +399,13 @@ class HistoryTruncation(_PerUserSplit):
         `min_train`; they alone become test rows. The user's other rows are for training, also
         those that came after a test row. Without y each row is a positive. None counts all
         rows.
+    leak : {"warn", "ignore"}, default="warn"
+        What to do where X has timestamps and training rows are later than test rows.
+
+    Warns
+    -----
+    LeakWarning
+        Some training rows are later than test rows; the shares are those of `LeaveLastOut`.
 
     See Also
     --------
@@ -356,15 +432,18 @@ class HistoryTruncation(_PerUserSplit):
         *,
         min_train: int = 1,
         positive_threshold: float | None = None,
+        leak: str = "warn",
     ):
         self.n_recent = n_recent
         self.min_train = min_train
         self.positive_threshold = positive_threshold
+        self.leak = leak
 
     def _check_parameters(self) -> None:
         _check_count(self.n_recent, "n_recent")
         _check_count(self.min_train, "min_train")
         self._check_threshold()
+        self._check_leak()
 
     def _n_test(self, counts: Codes) -> Codes:
         return np.where(counts >= self.n_recent + self.min_train, self.n_recent, 0)
@@ -501,6 +580,13 @@ def _places_from_end(users: Codes, keys: NDArray[Any]) -> Codes:
     places = np.empty_like(order)
     places[order] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(order))
     return places
+
+
+def _later_shares(train_times: NDArray[Any], test_times: NDArray[Any]) -> tuple[float, float]:
+    """Return the shares of training rows later than a test row: in the mean, and at most."""
+    ordered = np.sort(train_times)
+    n_later = len(ordered) - np.searchsorted(ordered, test_times, side="right")
+    return float(n_later.mean() / len(ordered)), float(n_later.max() / len(ordered))
 
 
 def _scramble(values: Hashes) -> Hashes:

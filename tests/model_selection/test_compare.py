@@ -35,7 +35,7 @@ from skattrec.model_selection._runs import count_parameters, data_identity
 
 LOG = make_preferences(60, 80, n_interactions_per_user=10, random_state=0)
 X, Y = LOG.data, np.asarray(LOG.target)
-CV = LeaveLastOut()
+CV = LeaveLastOut(leak="ignore")
 
 
 class Fails(Popularity):
@@ -456,7 +456,7 @@ def test_without_a_directory_the_same_values_come_out(tmp_path):
     [
         {"metrics": ["ndcg@10"]},
         {"metrics": make_ranking_scorer(["ndcg@10", "auc"], random_state=1)},
-        {"cv": LeaveLastOut(2)},
+        {"cv": LeaveLastOut(2, leak="ignore")},
         {"X": X.iloc[:-1]},
         {"X": X.assign(timestamp=X["timestamp"] + 1)},
         {"y": np.ones(len(X))},

@@ -11,17 +11,18 @@ from sklearn.utils.validation import check_is_fitted
 from skattrec.model_selection import (
     GlobalTimeSplit,
     HistoryTruncation,
+    LeakWarning,
     LeaveLastOut,
     LeaveRandomOut,
 )
 
 PER_USER = [
-    LeaveLastOut(),
-    LeaveLastOut(n_items=3),
+    LeaveLastOut(leak="ignore"),
+    LeaveLastOut(n_items=3, leak="ignore"),
     LeaveRandomOut(n_splits=3, random_state=0),
     LeaveRandomOut(n_items=3, n_splits=2, random_state=0),
-    HistoryTruncation(n_recent=3),
-    HistoryTruncation(n_recent=2, min_train=4),
+    HistoryTruncation(n_recent=3, leak="ignore"),
+    HistoryTruncation(n_recent=2, min_train=4, leak="ignore"),
 ]
 ALL = [*PER_USER, GlobalTimeSplit(), GlobalTimeSplit(test_size=7)]
 
@@ -308,7 +309,7 @@ def test_repr_and_clone_show_the_parameters():
     assert repr(clone(cv, safe=False)) == repr(cv)
     assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(n_splits=1, test_size=0.2)"
     assert repr(HistoryTruncation(5)) == (
-        "HistoryTruncation(min_train=1, n_recent=5, positive_threshold=None)"
+        "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None)"
     )
 
 
@@ -333,6 +334,8 @@ def test_groups_are_ignored_with_a_warning():
         (LeaveLastOut(positive_threshold="3"), r"positive_threshold must be a number.*'3'"),
         (LeaveRandomOut(positive_threshold=True), r"positive_threshold must be a number.*True"),
         (HistoryTruncation(positive_threshold=np.nan), r"positive_threshold must be.*nan"),
+        (LeaveLastOut(leak="no"), r"leak must be 'warn' or 'ignore', got 'no'"),
+        (HistoryTruncation(leak=None), r"leak must be 'warn' or 'ignore', got None"),
         (GlobalTimeSplit(0), r"test_size must be a share between 0 and 1 .*got 0"),
         (GlobalTimeSplit(1.0), r"test_size must be a share between 0 and 1 .*got 1\.0"),
         (GlobalTimeSplit(np.nan), r"test_size must be a share between 0 and 1 .*got nan"),
