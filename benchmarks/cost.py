@@ -21,7 +21,7 @@ import torch
 from skorch.callbacks import Callback
 
 import skattrec
-from benchmarks._common import Clock, keep, movielens_1m, movielens_100k, peak_memory_gb
+from benchmarks._common import RESULTS, Clock, keep, movielens_1m, movielens_100k, peak_memory_gb
 from skattrec.datasets import (
     fetch_book_crossing_satori,
     fetch_kaggle_movies,
@@ -115,7 +115,8 @@ def main() -> None:
     """Measure all cases, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="ML-100K with the defaults only")
-    parser.add_argument("--case", nargs=3, metavar=("MODEL", "DATA", "PRESET"))
+    parser.add_argument("--case", nargs=3, metavar=("MODEL", "DATA", "PRESET"), help="print one")
+    parser.add_argument("--only", nargs="*", help="MODEL/DATA, rows to replace in kept results")
     options = parser.parse_args()
     if options.case:
         model, data, preset = options.case
@@ -125,7 +126,12 @@ def main() -> None:
     if not options.quick:
         cases += [(m, "ml-1m", "defaults") for m in MODELS]
         cases += [(m, data, "paper") for m, data in OWN.items()]
-    rows = []
+    order = list(cases)
+    rows: list[dict[str, Any]] = []
+    if options.only:
+        kept = json.loads((RESULTS / "cost.json").read_text())["rows"]
+        rows = [row for row in kept if f"{row['model']}/{row['data']}" not in options.only]
+        cases = [case for case in cases if f"{case[0]}/{case[1]}" in options.only]
     for case in cases:
         command = [sys.executable, "-m", "benchmarks.cost", "--case", *case]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -133,6 +139,7 @@ def main() -> None:
             dict(zip(("model", "data", "preset"), case, strict=True))
             | json.loads(out.splitlines()[-1])
         )
+        rows.sort(key=lambda row: order.index((row["model"], row["data"], row["preset"])))
         print(rows[-1], flush=True)
         keep("cost", {"epochs": EPOCHS, "rows": rows}, quick=options.quick)
 

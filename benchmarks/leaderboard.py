@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,10 @@ from benchmarks._common import keep, movielens_1m, movielens_100k
 from skattrec import (
     AANMF,
     ACAM,
+    BPRMF,
     EASE,
     ERAN,
+    FM,
     HKRM,
     NMF,
     REDA,
@@ -68,6 +69,16 @@ SPACES: dict[str, Any] = {
     "EASE": {"regularization": stats.loguniform(50, 2000)},
     "SLIM": {"alpha": stats.loguniform(1e-4, 1e-2), "l1_ratio": stats.uniform(0.05, 0.5)},
     "NMF": {"embedding_dim": stats.randint(10, 100), "penalty": stats.loguniform(1e-4, 1e-1)},
+    "BPRMF": {
+        "embedding_dim": [32, 64, 128],
+        "lr": stats.loguniform(0.003, 0.03),
+        "regularization": stats.loguniform(0.0005, 0.02),
+    },
+    "FM": {
+        "embedding_dim": [32, 64, 128],
+        "lr": stats.loguniform(0.003, 0.03),
+        "regularization": stats.loguniform(0.0005, 0.02),
+    },
     "logistic regression": {"estimator__C": stats.loguniform(0.01, 10)},
     "ACAM": {
         "lr": stats.loguniform(0.005, 0.03),
@@ -114,6 +125,8 @@ def rankers(name: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series]:
             "EASE": EASE(),
             "SLIM": SLIM(),
             "NMF": NMF(),
+            "BPRMF": BPRMF(**common),
+            "FM": FM(history=True, **common),
             "ACAM": ACAM.from_preset("accurate", items, **common),
             "AANMF": AANMF(data.user_attributes, **common),
             "ERAN": ERAN(items, **common),
@@ -138,6 +151,7 @@ def click_predictors(part: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series
             "logistic regression": FromClassifier(
                 LogisticRegression(max_iter=1000), item_attributes=items
             ),
+            "FM": FM(items, loss="binary", **common),
             "ACAM": ACAM(items, negatives="labelled", **common),
             "ERAN": ERAN(items, negatives="labelled", **common),
             "HKRM": HKRM.from_preset("accurate", items, **common),
@@ -164,7 +178,7 @@ def run(part: str, options: argparse.Namespace) -> None:
     for name in options.skip:
         recommenders.pop(name, None)
     if part.startswith("ml"):
-        cv: Any = LeaveLastOut()
+        cv: Any = LeaveLastOut(leak="ignore")
         inner: Any = None
         metrics: Any = make_ranking_scorer(RANKING_METRICS)
     else:
@@ -246,7 +260,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", category=UserWarning, message=".*had fewer.*")
     run(options.part, options)
 
 

@@ -44,9 +44,7 @@ scorer = make_ranking_scorer(
     ["ndcg@10", "hit_rate@10", "coverage@10", "novelty@10", "diversity@10"],
     item_attributes=log.item_attributes,
 )
-comparison = compare(
-    recommenders, log.data, cv=cv, metrics=scorer, search=search, n_trials=8
-)
+comparison = compare(recommenders, log.data, cv=cv, metrics=scorer, search=search, n_trials=8)
 print(comparison.table(costs=False))
 
 # %%

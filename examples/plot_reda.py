@@ -65,6 +65,7 @@ by_genre = pd.DataFrame(weights).groupby(pairs["shared"].to_numpy()).mean()
 
 figure, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
 image = ax.imshow(by_genre, aspect="auto", cmap="viridis")
+ax.set_xticks(range(0, weights.shape[1], 5))
 ax.set_yticks(range(len(by_genre)), by_genre.index)
 ax.set(xlabel="slice of the memory", title="Mean relation of pairs, by the genre they share")
 _ = figure.colorbar(image, label="weight")

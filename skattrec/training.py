@@ -25,6 +25,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler, ProgressBar
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from skattrec.averaging import AverageWeights
 from skattrec.base import BaseRecommender, Queries
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
@@ -124,14 +125,14 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
+def resolve_batch_size(batch_size: int | str, n_rows: int, largest: int = 1024) -> int:
     """Return the size itself; for "auto" one that makes about 100 steps an epoch.
 
-    Powers of two from 32 to 1024: small data still gets enough steps to be learnt from.
+    Powers of two from 32 to `largest`: small data still gets enough steps to be learnt from.
     """
     if batch_size != "auto":
         return int(batch_size)
-    return int(2 ** np.clip(np.floor(np.log2(max(n_rows, 1) / 64)), 5, 10))
+    return int(2 ** np.clip(np.floor(np.log2(max(n_rows, 1) / 64)), 5, np.log2(largest)))
 
 
 # what the estimator decides; a second value beside it would win in silence
@@ -326,6 +327,10 @@ class NeuralRecommender(BaseRecommender):
 
     # positives of this many users decide over the best epoch: enough to tell epochs apart
     _n_validation_users: ClassVar[int] = 512
+    # what batch_size="auto" takes at most
+    _largest_auto_batch: ClassVar[int] = 1024
+    # a parameter of models that average their weights over so many last epochs
+    n_averaged: int | None = None
 
     @abstractmethod
     def _build(
@@ -370,7 +375,9 @@ class NeuralRecommender(BaseRecommender):
 
     def _own_callbacks(self) -> list[Any]:
         """Return skorch callbacks that this model needs."""
-        return []
+        if self.n_averaged is None:
+            return []
+        return [("average_weights", AverageWeights(self.n_averaged))]
 
     @property
     def _refits(self) -> bool:
@@ -409,7 +416,9 @@ class NeuralRecommender(BaseRecommender):
         """Build the module and train it on the chosen rows."""
         generator = torch.Generator().manual_seed(int(for_weights.generate_state(1)[0]))
         module, criterion, training_set = self._build(interactions, rows, generator)
-        batch_size = resolve_batch_size(self.batch_size, len(training_set))
+        batch_size = resolve_batch_size(
+            self.batch_size, len(training_set), self._largest_auto_batch
+        )
         return train(
             module,
             criterion,
@@ -577,8 +586,9 @@ def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
 def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
     check_integer(estimator, "max_epochs")
-    if estimator.patience is not None:
-        check_integer(estimator, "patience")
+    for name in ("patience", "n_averaged"):
+        if getattr(estimator, name) is not None:
+            check_integer(estimator, name)
     if estimator.batch_size != "auto":
         try:
             check_integer(estimator, "batch_size")

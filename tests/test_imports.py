@@ -13,7 +13,12 @@ import skattrec
 PACKAGE = Path(skattrec.__file__).parent
 # Files of `baselines` that train with torch: those that load on first use, and what only these
 # import.
-TORCH_BASELINES = {*skattrec.baselines._WITH_TORCH.values(), "_candidates", "_fold_in"}
+TORCH_BASELINES = {
+    *skattrec.baselines._WITH_TORCH.values(),
+    "_candidates",
+    "_fm_network",
+    "_fm_scoring",
+}
 LAZY = ("baselines", "__init__.py")
 
 # A file imports from its own floor or a lower one.
@@ -28,7 +33,9 @@ FLOORS = {
     "base": 2,
     "nn": 3,
     "batches": 3,
+    "averaging": 3,
     "training": 3,
+    "ratings": 3,
     "models": 4,
     "baselines": 4,
     "baselines with torch": 4,
@@ -45,9 +52,18 @@ FORBIDDEN = {
     # the scorer and the splitters know estimators by their methods only
     "metrics": {"base", "model_selection"},
     "model_selection": {"base"},
-    "nn": {"batches", "training"},
-    "batches": {"training"},
-    "baselines": {"models", "nn", "batches", "training", "baselines with torch"},
+    "nn": {"averaging", "batches", "training", "ratings"},
+    "batches": {"training", "ratings"},
+    "training": {"ratings"},
+    "baselines": {
+        "models",
+        "nn",
+        "averaging",
+        "batches",
+        "training",
+        "ratings",
+        "baselines with torch",
+    },
     "baselines with torch": {"models"},
     "models": {"baselines"},
 }
@@ -199,6 +215,15 @@ def test_floors_are_attributes(name):
     assert getattr(skattrec, name).__name__ == f"skattrec.{name}"
 
 
+def test_baselines_with_torch_are_names_of_the_package():
+    assert set(skattrec.baselines._WITH_TORCH) <= set(skattrec.baselines.__all__)
+    assert set(skattrec.baselines.__all__) <= set(dir(skattrec.baselines))
+    for name, module in skattrec.baselines._WITH_TORCH.items():
+        assert getattr(skattrec.baselines, name).__module__ == f"skattrec.baselines.{module}"
+
+
 def test_other_names_raise():
+    with pytest.raises(AttributeError, match=r"'skattrec.baselines' has no attribute 'Nobody'"):
+        skattrec.baselines.Nobody  # noqa: B018
     with pytest.raises(AttributeError, match="module 'skattrec' has no attribute 'Nobody'"):
         skattrec.Nobody  # noqa: B018

@@ -39,12 +39,6 @@ EXTENSIONS = {
     "no averaging": {"n_averaged": None},
     "genres and decades too": {"item_attributes": "given"},
 }
-# Chosen on held-out ratings inside a training part, see the presets; MovieLens 1M has ten times
-# the ratings, and steps as large as that
-SETTINGS = {
-    "100k": {"paper": {}, "accurate": {}},
-    "1m": {"paper": {"batch_size": 8192}, "accurate": {"batch_size": 8192}},
-}
 
 
 class Mean:
@@ -58,13 +52,13 @@ class Mean:
         return np.full(len(X), self.mean)
 
 
-def rows_of(name: str, data, *, extensions: bool):
+def rows_of(data, *, extensions: bool):
     """Return, by name, functions of a seed that make a model."""
     rows = {"mean": lambda seed: Mean(), "user and item bias": lambda seed: BiasRating()}
     for setting in ("paper", "accurate"):
         variants = SWITCHES | (EXTENSIONS if extensions and setting == "accurate" else {})
         for variant, params in variants.items():
-            given = {"user_attributes": data.user_attributes, **SETTINGS[name][setting], **params}
+            given = {"user_attributes": data.user_attributes, **params}
             if "item_attributes" in params:
                 given["item_attributes"] = data.item_attributes
             rows[f"{setting}: {variant}"] = lambda seed, s=setting, p=given: AANMF.from_preset(
@@ -111,10 +105,10 @@ def predicted(model, X):
 def table(part: str, name: str, protocols, quick: bool):
     data = fetch_movielens(name)
     X, y = data.data[["user", "item"]], data.target.astype(float)
-    result = {"data": name, "settings": SETTINGS[name], "presets": AANMF.presets, "protocols": {}}
+    result = {"data": name, "presets": AANMF.presets, "protocols": {}}
     for protocol, (splits, extensions) in protocols(len(y)).items():
         rows = result["protocols"].setdefault(protocol, {"n_splits": len(splits), "rows": {}})
-        for row, make in rows_of(name, data, extensions=extensions).items():
+        for row, make in rows_of(data, extensions=extensions).items():
             start = time.perf_counter()
             rows["rows"][row] = judge(short(make) if quick else make, X, y, splits)
             found = rows["rows"][row]
@@ -232,8 +226,8 @@ def cost(seeds: int, quick: bool):
                 setting,
                 data.user_attributes,
                 callbacks=[clock_of_epochs],
-                **SETTINGS[name][setting],
-                **{"max_epochs": 3, "validation_fraction": None},
+                max_epochs=3,
+                validation_fraction=None,
                 random_state=0,
                 verbose=0,
             ).fit(X, y)

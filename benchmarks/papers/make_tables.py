@@ -219,12 +219,60 @@ def cost() -> Iterator[str]:
     yield "Script: ``benchmarks/cost.py``."
 
 
+BOARDS = {
+    "ml100k": "MovieLens 100K, leave-last-out, the whole catalogue is ranked",
+    "ml1m": "MovieLens 1M, leave-last-out, the whole catalogue is ranked",
+    "book_crossing": "Book-Crossing, a random 60% of the labelled rows train, 20% are judged",
+    "lastfm": "Last.fm, a random 60% of the labelled rows train, 20% are judged",
+}
+HEADINGS = {
+    "hit_rate@10": "HR\\@10",
+    "ndcg@10": "nDCG\\@10",
+    "mrr": "MRR",
+    "coverage@10": "coverage\\@10",
+    "novelty@10": "novelty\\@10",
+    "roc_auc": "AUC",
+    "average_precision": "average precision",
+}
+
+
+def leaderboard() -> Iterator[str]:
+    """Return a table for each part, best first, with tests against the best."""
+    for part, title in BOARDS.items():
+        result = read(f"leaderboard_{part}")
+        if result is None:
+            continue
+        protocol = result["protocol"]
+        metrics, p = protocol["metrics"], {t["method"]: t for t in result["tests"]}
+        header = ["method", *(HEADINGS.get(m, title_of(m)) for m in metrics)]
+        header += ["p (Holm)"] if p else []
+        header += ["settings tried", "CPU s of a fit", "parameters"]
+        ordered = sorted(result["rows"].items(), key=lambda row: -row[1][metrics[0]]["mean"])
+        rows = []
+        for place, (name, row) in enumerate(ordered):
+            cells = [pm(row[m]) for m in metrics]
+            tested = [f"{p[name]['p_permutation_holm']:.3f}" if name in p else ""] if p else []
+            number = "" if row["parameters"] is None else f"{row['parameters']:,}"
+            tried = str(max(1, row["n_trials"]))
+            label = f"**{name}**" if place == 0 else name
+            rows.append([label, *cells, *tested, tried, f"{row['fit_cpu']:.1f}", number])
+        yield table(f"{title}; {protocol['data']}; seeds {protocol['seeds']}", header, rows)
+    if any(read(f"leaderboard_{part}") for part in BOARDS):
+        yield (
+            "Mean and standard deviation over seeds. *p*: permutation test of the difference to "
+            "the best row in the first metric, user by user, seeds averaged, with Holm's "
+            "correction. *Settings tried* are those of the one search that all had, 1 where there "
+            "is nothing to tune. Script: ``benchmarks/leaderboard.py``."
+        )
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "aanmf_results": aanmf,
     "eran_results": eran,
     "hkrm_results": hkrm,
     "reda_results": reda,
     "cost_results": cost,
+    "leaderboard_results": leaderboard,
 }
 
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from skattrec.baselines.als import ALS
+from skattrec.baselines.bayesian_fm import BayesianFM
 from skattrec.baselines.bias_rating import BiasRating
 from skattrec.baselines.ease import EASE
 from skattrec.baselines.from_estimator import FromClassifier, FromRegressor
@@ -18,11 +19,13 @@ from skattrec.baselines.transition_knn import TransitionKNN
 if TYPE_CHECKING:
     from skattrec.baselines.bprmf import BPRMF
     from skattrec.baselines.fm import FM
+    from skattrec.baselines.svdpp import SVDpp
 
 # what trains with torch, and in which module it is
 _WITH_TORCH = {
     "BPRMF": "bprmf",
     "FM": "fm",
+    "SVDpp": "svdpp",
 }
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "FM",
     "NMF",
     "SLIM",
+    "BayesianFM",
     "BiasRating",
     "FromClassifier",
     "FromRegressor",
@@ -39,6 +43,7 @@ __all__ = [
     "Popularity",
     "RP3beta",
     "Random",
+    "SVDpp",
     "TransitionKNN",
 ]
 

@@ -53,12 +53,11 @@ class ItemFactors(BaseRecommender):
 
     def _vectors_of(self, queries: Queries) -> NDArray[np.float64]:
         """Return users' vectors, those of fit where the history is that of fit."""
-        known = np.where(queries.users < len(self._users), queries.users, -1)
-        of_fit = self._liked.take(known)
-        same = (known >= 0) & (of_fit.lengths == queries.histories.lengths)
-        if same.all() and np.array_equal(of_fit.items, queries.histories.items):
-            return self.user_factors_[known]
-        return self._users_of(queries.histories)
+        same = unchanged(queries, self._liked)
+        vectors = np.empty((len(queries), self.item_factors_.shape[1]))
+        vectors[same] = self.user_factors_[queries.users[same]]
+        vectors[~same] = self._users_of(queries.histories.take(np.flatnonzero(~same)))
+        return vectors
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
         return self._vectors_of(queries) @ self._vectors[items].T
@@ -69,3 +68,14 @@ class ItemFactors(BaseRecommender):
             users = self._vectors_of(queries.take(block))
             scores[block] = np.einsum("nk,nk->n", users, self._vectors[items[block]])
         return scores
+
+
+def unchanged(queries: Queries, liked: ItemLists) -> NDArray[np.bool_]:
+    """Whether each query asks for a user of fit with the history of fit, `liked`."""
+    known = np.where(queries.users < len(liked), queries.users, -1)
+    of_fit = liked.take(known)
+    same = (known >= 0) & (of_fit.lengths == queries.histories.lengths)
+    rows = np.flatnonzero(same)
+    before, now = of_fit.take(rows), queries.histories.take(rows)
+    same[rows[now.owners[before.items != now.items]]] = False
+    return same

@@ -28,7 +28,7 @@ class ItemToItem(BaseRecommender):
 
     def _voters(self, queries: Queries) -> tuple[ItemLists, NDArray[np.float64]]:
         """Return who votes for each query, and with what weight each."""
-        lists = _known(queries.histories, len(self._items))
+        lists = known_items(queries.histories, len(self._items))
         return lists, np.ones(len(lists.items))
 
     def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
@@ -74,22 +74,30 @@ class ItemToItem(BaseRecommender):
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:
         lists, votes = self._votes(queries, items)
-        ends = lists.indptr[1:-1]
-        # most recent first
-        voters = [codes[::-1] for codes in np.split(lists.items, ends)]
-        sizes = [np.abs(part)[::-1] for part in np.split(votes, ends)]
         return Explanation(
             users=user_ids,
             items=item_ids,
             scores=self._link(self._score_pairs(queries, items)),
             fields=(),
             field_weights=np.zeros((len(items), 0)),
-            history=[self._item_names(codes) for codes in voters],
-            history_weights=sizes,
-            history_field_weights=[np.zeros((len(codes), 0)) for codes in voters],
-            shared_values=[{} for _ in voters],
+            shared_values=[{} for _ in items],
             sentences=[],
+            **told_by_past(self, lists, votes),
         ).named({})
+
+
+def told_by_past(
+    model: BaseRecommender, lists: ItemLists, votes: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return what an `Explanation` tells of past items, given what each adds to the score."""
+    ends = lists.indptr[1:-1]
+    # most recent first
+    voters = [codes[::-1] for codes in np.split(lists.items, ends)]
+    return {
+        "history": [model._item_names(codes) for codes in voters],
+        "history_weights": [np.abs(part)[::-1] for part in np.split(votes, ends)],
+        "history_field_weights": [np.zeros((len(codes), 0)) for codes in voters],
+    }
 
 
 def below_any_vote(similarities: sparse.csr_array, counts: Codes) -> NDArray[np.float64]:
@@ -119,7 +127,8 @@ def recent(lists: ItemLists, n_items: int, length: int) -> tuple[ItemLists, Code
     return _select(lists, kept), steps[kept]
 
 
-def _known(lists: ItemLists, n_items: int) -> ItemLists:
+def known_items(lists: ItemLists, n_items: int) -> ItemLists:
+    """Return the lists without codes from `n_items` on."""
     return _select(lists, lists.items < n_items)
 
 

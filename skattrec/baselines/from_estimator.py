@@ -260,14 +260,24 @@ class FromClassifier(_OneHot):
 
 def _table(n_codes: int, n_trained: int, attributes: EncodedAttributes | None) -> sparse.csr_array:
     """Return the features of each code: one-hot if trained, then shares of values by field."""
-    parts = [sparse.eye_array(n_codes, n_trained, format="csr")]
-    if attributes is not None:
-        for indptr, indices, n in zip(
-            attributes.indptr, attributes.indices, attributes.n_values, strict=True
-        ):
-            lengths = np.diff(indptr)
-            shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
-            parts.append(sparse.csr_array((shares, indices, indptr), shape=(n_codes, n)))
+    ids = sparse.eye_array(n_codes, n_trained, format="csr")
+    if attributes is None:
+        return sparse.csr_array(ids)
+    return sparse.csr_array(sparse.hstack([ids, value_shares(attributes)]))
+
+
+def value_shares(attributes: EncodedAttributes) -> sparse.csr_array:
+    """Return a row for each code and a column for each value of each field.
+
+    An entry is one over the number of values in the field.
+    """
+    parts = []
+    for indptr, indices, n in zip(
+        attributes.indptr, attributes.indices, attributes.n_values, strict=True
+    ):
+        lengths = np.diff(indptr)
+        shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
+        parts.append(sparse.csr_array((shares, indices, indptr), shape=(len(lengths), n)))
     return sparse.csr_array(sparse.hstack(parts))
 
 

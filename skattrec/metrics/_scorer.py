@@ -33,6 +33,7 @@ from skattrec.metrics._candidates import JudgedRows, fitted_popularity
 from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
 from skattrec.metrics._rankers import rank_catalogue, rank_given, rank_labelled, rank_sampled
+from skattrec.metrics._recommend_only import RecommendOnly
 
 
 def make_ranking_scorer(
@@ -88,7 +89,9 @@ def make_ranking_scorer(
         A log, in the form of X. Its items are the catalogue of the drawn negatives, and its pairs
         are never drawn; its counts are the popularity that `sampling` and "novelty@k" use. None:
         the estimator's catalogue, less what it saw in fit, and what it saw; a plain classifier
-        or regressor knows neither and needs a log.
+        or regressor knows neither and needs a log. So does ``candidates="all"`` for a recommender
+        of another package that has ``recommend`` and `item_ids_`, but no ``score_items``: the
+        log's pairs, other than those of the rows to be judged, are what users met in fit.
     fold_in : splitter, default=None
         For users that fit never saw (`NewUserKFold`): divides the rows of X, as ``LeaveLastOut()``
         does, into what is given to the recommender as ``histories``, positives alone, and what
@@ -165,8 +168,10 @@ class RankingScorer:
 
     A recommender is an estimator with `item_ids_` of shape (n_items,), ``score_items(user_ids)``
     returning an array of shape (n_users, n_items), and ``seen_items(user_ids)`` returning a
-    sparse array of that shape, nonzero where fit saw the pair. Pipelines that end in one and
-    fitted search objects are looked through; the transformers of a pipeline see X first.
+    sparse array of that shape, nonzero where fit saw the pair; or with `item_ids_` and
+    ``recommend(user_ids, n_recommendations=, exclude_seen=)``, if `interactions` are given.
+    Pipelines that end in one and fitted search objects are looked through; the transformers of
+    a pipeline see X first.
 
     Parameters
     ----------
@@ -408,9 +413,13 @@ class RankingScorer:
         """Return the judged users, their ranking in each draw, and what is recommended."""
         estimator, recommender, steps = self._read_estimator(estimator)
         log = None
-        if self.interactions is not None and (self._is_sampled or self._needs("novelty")):
+        recommends_only = self.candidates == "all" and not hasattr(estimator, "score_items")
+        needs_log = self._is_sampled or self._needs("novelty") or recommends_only
+        if self.interactions is not None and needs_log:
             log = _transform(steps, self.interactions)
         X = _transform(steps, X)
+        if recommends_only:
+            estimator = RecommendOnly(estimator, log, X)
         positive = self._positive(y, len(read_columns(X).users), recommender)
         histories = None
         if self.fold_in is not None:
@@ -448,6 +457,15 @@ class RankingScorer:
         whole = self.candidates == "all" or self.fold_in is not None
         if whole and not hasattr(recommender, "score_items"):
             check_is_fitted(estimator)
+            if self.fold_in is None and hasattr(recommender, "recommend"):
+                check_is_fitted(recommender, "item_ids_")
+                if self.interactions is not None:
+                    return recommender, recommender, steps
+                raise TypeError(
+                    f"{type(recommender).__name__} has recommend, but no score_items and "
+                    "seen_items: what users met in fit is unknown; give the log to the scorer, as "
+                    "in make_ranking_scorer(..., interactions=X)"
+                )
             raise TypeError(
                 f"{type(recommender).__name__} has no score_items, which ranking the whole "
                 "catalogue and fold_in need; for an estimator with predict use candidates=100 "

@@ -28,8 +28,9 @@ Hashes = NDArray[np.uint64]
 class LeakWarning(UserWarning):
     """A split trains on interactions that happened after test interactions.
 
-    `LeaveLastOut` and `HistoryTruncation` give it, once in each call of ``split``. ``leak="ignore"``
-    turns it off for one splitter, ``warnings.filterwarnings("ignore", category=LeakWarning)`` for all.
+    `LeaveLastOut` and `HistoryTruncation` give it, once in each call of ``split``. Their parameter
+    ``leak="ignore"`` turns it off for one splitter, and
+    ``warnings.filterwarnings("ignore", category=LeakWarning)`` for all.
     """
 
 

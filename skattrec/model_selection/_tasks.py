@@ -142,7 +142,9 @@ class RankingTask(Task):
     def check(self, name: str, estimator: Any, y: Any) -> None:
         last = _innermost(estimator)
         whole = self.scorer.candidates == "all" or self.scorer.fold_in is not None
-        if whole and not hasattr(last, "score_items"):
+        # for one that recommends only, `evaluate` gives the scorer the training rows
+        recommends = self.scorer.fold_in is None and hasattr(last, "recommend")
+        if whole and not hasattr(last, "score_items") and not recommends:
             raise TypeError(
                 f"{self.names[0]!r} ranks the whole catalogue, and {name} "
                 f"({type(last).__name__}) has no score_items to do so; compare by "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes
 from skattrec.nn import MLP, AttributeMean, Linear
-from skattrec.nn.incidence import Incidence
+from skattrec.nn.incidence import Incidence, history_scale
 
 
 class Pooled(NamedTuple):
@@ -348,11 +348,6 @@ class AANMFModule(nn.Module):
             for name, parameter in self.named_parameters()
             if name in own or name.endswith(".means.table")
         }
-
-
-def history_scale(counts: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 1 / sqrt(n) for histories of n entries, as a column; 1 for empty ones."""
-    return counts.clamp(min=1).to(dtype).rsqrt()[:, None]
 
 
 def _rows(table: Tensor, rows: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from skattrec.base import Queries
 from skattrec.data.interactions import Codes, ItemLists
-from skattrec.models._aanmf_network import AANMFModule, AttributeSide, Pooled, history_scale
-from skattrec.nn.incidence import Incidence
+from skattrec.models._aanmf_network import AANMFModule, AttributeSide, Pooled
+from skattrec.nn.incidence import Incidence, history_scale
 
 
 class Users(NamedTuple):

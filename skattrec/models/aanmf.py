@@ -9,7 +9,7 @@ vector (eq. 6), and a perceptron makes a rating of user and item (eq. 5).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -17,30 +17,24 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skattrec.base import Queries
-from skattrec.batches import Batch, TrainingSet
+from skattrec.batches import TrainingSet
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.explanation import Explanation, shares, top_field, top_past_item
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
-from skattrec.models._averaging import AverageWeights
-from skattrec.nn.incidence import Incidence
+from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
 from skattrec.training import (
-    NeuralRecommender,
-    Objective,
     check_choices,
     check_integer,
     check_number,
     check_switches,
     check_widths,
-    hold_out_random,
 )
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -49,7 +43,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class AANMF(RegressorMixin, NeuralRecommender):
+class AANMF(RatingRecommender):
     """Attribute-aware attentional neural matrix factorisation: estimates ratings.
 
     Answers how a user will rate an item, and which attribute of the user (age group, gender,
@@ -105,7 +99,7 @@ class AANMF(RegressorMixin, NeuralRecommender):
     max_epochs : int, default=40
         Passes over the training data at most.
     batch_size : int or "auto", default="auto"
-        Ratings per step; "auto" takes a power of two from 32 to 1024 that makes about 100 steps
+        Ratings per step; "auto" takes a power of two from 32 to 8192 that makes about 100 steps
         an epoch.
     lr : float, default=0.005
         Learning rate of Adam.
@@ -175,7 +169,6 @@ class AANMF(RegressorMixin, NeuralRecommender):
 
     _represents_items_by_attributes = True
     _represents_users_by_attributes = True
-    _predicts_ratings = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # the model of Table 4, AANMF+P; the paper gives no sizes and no training parameters,
         # these were chosen on held-out ratings of MovieLens 100K
@@ -258,20 +251,12 @@ class AANMF(RegressorMixin, NeuralRecommender):
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        # the checks for regressors fit numbers as ids, which are met once: nothing to learn
-        tags.regressor_tags.poor_score = True
-        return tags
-
     # --- fit ---------------------------------------------------------------------------
 
     def _fit(self, interactions: Interactions) -> None:
         self._check_parameters()
-        assert interactions.values is not None  # a rating model has y
         everything = np.ones(len(interactions), dtype=bool)
-        self._met = _incidence(interactions, everything) if self.history else None
-        self._range = float(interactions.values.min()), float(interactions.values.max())
+        self._met = who_rated_what(interactions, everything) if self.history else None
         self._user_fields, self._item_fields = _own_names(self._encoded_users, self._encoded)
         self.fields_ = self._user_fields + self._item_fields
         super()._fit(interactions)
@@ -282,18 +267,7 @@ class AANMF(RegressorMixin, NeuralRecommender):
         check_integer(self, "embedding_dim")
         check_widths(self, "hidden")
         check_number(self, "embedding_penalty")
-        check_switches(
-            self,
-            "attention",
-            "attention_relu",
-            "biases",
-            "dot_product",
-            "history",
-            "clip",
-            "refit",
-        )
-        if self.n_averaged is not None:
-            check_integer(self, "n_averaged")
+        check_switches(self, "attention", "attention_relu", "biases", "dot_product", "history")
 
     def _build(
         self, interactions: Interactions, rows: NDArray[np.bool_], generator: torch.Generator
@@ -304,7 +278,7 @@ class AANMF(RegressorMixin, NeuralRecommender):
             interactions.n_items,
             self._encoded_users,
             self._encoded,
-            _incidence(interactions, rows) if self.history else None,
+            who_rated_what(interactions, rows) if self.history else None,
             mean=ratings.mean,
             scale=ratings.scale,
             embedding_dim=self.embedding_dim,
@@ -320,28 +294,12 @@ class AANMF(RegressorMixin, NeuralRecommender):
         )
         return module, nn.MSELoss(), ratings  # eq. 7
 
-    def _hold_out(self, interactions: Interactions, rng: np.random.Generator) -> NDArray[np.bool_]:
-        return hold_out_random(interactions, self.validation_fraction, rng)
-
-    def _objective(
-        self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
-    ) -> Objective:
-        assert interactions.values is not None
-        everyone = Queries(np.arange(interactions.n_users), interactions.item_lists(~held_out))
-        users, items = interactions.user_codes[held_out], interactions.item_codes[held_out]
-        ratings = interactions.values[held_out]
-
-        def rmse(module: nn.Module) -> float:
-            network = cast(AANMFModule, module)
-            scorer = AANMFScorer(network, network.met, self._n_codes - 1)
-            predicted = scorer.score_users(scorer.users(everyone), users, items)
-            return float(np.sqrt(np.mean((self._link(predicted) - ratings) ** 2)))
-
-        return Objective("valid_rmse", rmse, lower_is_better=True)
-
-    def _schedule(self, n_epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
-        # constant: the number of epochs is only known when the best one is
-        return _constant
+    def _estimate(
+        self, module: nn.Module, everyone: Queries, users: Codes, items: Codes
+    ) -> NDArray[Any]:
+        network = cast(AANMFModule, module)
+        scorer = AANMFScorer(network, network.met, self._n_codes - 1)
+        return scorer.score_users(scorer.users(everyone), users, items)
 
     def _net_settings(self, module: nn.Module) -> dict[str, Any]:
         # tables have their own penalty, in the loss
@@ -350,15 +308,6 @@ class AANMF(RegressorMixin, NeuralRecommender):
             "optimizer": torch.optim.AdamW,
             "optimizer__param_groups": [(name, {"weight_decay": 0.0}) for name in spared],
         }
-
-    def _own_callbacks(self) -> list[Any]:
-        if self.n_averaged is None:
-            return []
-        return [("average_weights", AverageWeights(self.n_averaged))]
-
-    @property
-    def _refits(self) -> bool:
-        return self.refit
 
     def _freeze(self, module: nn.Module) -> AANMFScorer:
         network = cast(AANMFModule, module)
@@ -371,10 +320,6 @@ class AANMF(RegressorMixin, NeuralRecommender):
         self._scorer = scorer.with_items(
             scorer.module.with_items(self._encoded), self._n_codes - 1
         )
-
-    def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Cut ratings at the range that fit saw."""
-        return np.clip(scores, *self._range) if self.clip else scores
 
     def _warn_of_collapse(self, interactions: Interactions) -> None:
         """Warn if all pairs get the same rating."""
@@ -592,39 +537,6 @@ class _Attention(NamedTuple):
     ratings: NDArray[Any]  # (n,), not clipped
     weights: NDArray[Any]  # (n, fields), fields of users, then of items
     terms: dict[str, NDArray[Any]]  # (n,) each, what ratings are the sum of
-
-
-class RatedPairs(TrainingSet):
-    """Standardised ratings, one a row."""
-
-    def __init__(self, interactions: Interactions, rows: NDArray[np.bool_]):
-        assert interactions.values is not None
-        self.users = interactions.user_codes[rows]
-        self.items = interactions.item_codes[rows]
-        ratings = interactions.values[rows]
-        self.mean, self.scale = float(ratings.mean()), float(ratings.std()) or 1.0
-        self.ratings = ((ratings - self.mean) / self.scale).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.ratings)
-
-    def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
-        """Return users, items and standardised ratings of these rows."""
-        users, items = torch.from_numpy(self.users[rows]), torch.from_numpy(self.items[rows])
-        return Batch(len(rows), users=users, items=items), torch.from_numpy(self.ratings[rows])
-
-
-def _constant(step: int) -> float:
-    return 1.0
-
-
-def _incidence(interactions: Interactions, rows: NDArray[np.bool_]) -> Incidence:
-    return Incidence(
-        interactions.user_codes[rows],
-        interactions.item_codes[rows],
-        interactions.n_users,
-        interactions.n_items,
-    )
 
 
 def _own_names(

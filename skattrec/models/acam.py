@@ -101,6 +101,9 @@ class ACAM(NeuralRecommender):
     kge_loss : {"positive", "margin"}, default="positive"
         TransH distance of true facts alone (eq. 5), or by how much less than 1 it stays below
         that of corrupted ones.
+    n_averaged : int or None, default=None
+        The weights are the mean over the steps of so many last epochs; None takes them as the
+        last step left them.
     max_epochs : int, default=20
         Passes over the training data at most. The learning rate falls to zero over them.
     batch_size : int or "auto", default="auto"
@@ -209,6 +212,7 @@ class ACAM(NeuralRecommender):
         popularity_exponent: float = 0.75,
         kge_weight: float = 0.05,
         kge_loss: str = "positive",
+        n_averaged: int | None = None,
         max_epochs: int = 20,
         batch_size: int | str = "auto",
         lr: float = 0.005,
@@ -240,6 +244,7 @@ class ACAM(NeuralRecommender):
         self.popularity_exponent = popularity_exponent
         self.kge_weight = kge_weight
         self.kge_loss = kge_loss
+        self.n_averaged = n_averaged
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr

@@ -69,6 +69,11 @@ class Incidence(nn.Module):
         return _Sums.apply(table, self._rows, self._column_starts, self._columns, self._row_starts)
 
 
+def history_scale(counts: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 1 / sqrt(n) for histories of n entries, as a column; 1 for empty ones."""
+    return counts.clamp(min=1).to(dtype).rsqrt()[:, None]
+
+
 class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(

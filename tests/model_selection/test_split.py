@@ -11,18 +11,20 @@ from sklearn.utils.validation import check_is_fitted
 from skattrec.model_selection import (
     GlobalTimeSplit,
     HistoryTruncation,
-    LeakWarning,
     LeaveLastOut,
     LeaveRandomOut,
 )
 
+# which rows are held out; test_leak.py tests what is said of it
+pytestmark = pytest.mark.filterwarnings("ignore::skattrec.model_selection.LeakWarning")
+
 PER_USER = [
-    LeaveLastOut(leak="ignore"),
-    LeaveLastOut(n_items=3, leak="ignore"),
+    LeaveLastOut(),
+    LeaveLastOut(n_items=3),
     LeaveRandomOut(n_splits=3, random_state=0),
     LeaveRandomOut(n_items=3, n_splits=2, random_state=0),
-    HistoryTruncation(n_recent=3, leak="ignore"),
-    HistoryTruncation(n_recent=2, min_train=4, leak="ignore"),
+    HistoryTruncation(n_recent=3),
+    HistoryTruncation(n_recent=2, min_train=4),
 ]
 ALL = [*PER_USER, GlobalTimeSplit(), GlobalTimeSplit(test_size=7)]
 
@@ -308,7 +310,7 @@ def test_repr_and_clone_show_the_parameters():
     )
     assert repr(clone(cv, safe=False)) == repr(cv)
     assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(n_splits=1, test_size=0.2)"
-    assert repr(HistoryTruncation(5)) == (
+    assert " ".join(repr(HistoryTruncation(5)).split()) == (
         "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None)"
     )
 
@@ -353,7 +355,7 @@ def test_bad_parameters_are_named(cv, message):
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (LeaveLastOut(3), r"LeaveLastOut\(n_items=3.* at least 2 rows.* no user .* more than 1"),
+        (LeaveLastOut(3), r"LeaveLastOut\(.*n_items=3.* at least 2 rows.* no user .* more than 1"),
         (LeaveRandomOut(), r"at least 2 rows, but no user of X has more than 1; one of them"),
         (HistoryTruncation(), r"at least 11 rows.* more than 1; lower n_recent or min_train"),
         (GlobalTimeSplit(1), r"leaves no test row: none of the users of the latest 1 row\(s\)"),

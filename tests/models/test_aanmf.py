@@ -13,13 +13,13 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from torch import nn
 
 from skattrec import AANMF
+from skattrec.averaging import AverageWeights
 from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.models._aanmf_network import AANMFModule, distinct_cells
 from skattrec.models._aanmf_scoring import AANMFScorer
-from skattrec.models._averaging import AverageWeights
 from skattrec.nn.incidence import Incidence
 
 
