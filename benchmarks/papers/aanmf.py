@@ -9,20 +9,22 @@ Run as ``python -m benchmarks.papers.aanmf --part NAME``:
 
 Each model is trained on the training part alone: the epoch is chosen on a tenth of it, then the
 model is trained anew on all of it. The test part is scored once. Seeds change the split and the
-model; rows are paired by split. Results are saved after each row of the table.
+model; rows are paired by split. Results are saved after each row of the table; rows that are
+there for as many splits are kept, so that a run can go on. Delete the file after a change.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from benchmarks._common import Clock, keep, spread
-from skattrec import AANMF, BiasRating
+from benchmarks._common import RESULTS, Clock, keep, spread
+from skattrec import AANMF, BayesianFM, BiasRating, SVDpp
 from skattrec.datasets import fetch_movielens, fetch_movielens_splits
 
 SWITCHES = {
@@ -54,7 +56,20 @@ class Mean:
 
 def rows_of(data, *, extensions: bool):
     """Return, by name, functions of a seed that make a model."""
-    rows = {"mean": lambda seed: Mean(), "user and item bias": lambda seed: BiasRating()}
+    users = data.user_attributes
+    rows = {
+        "mean": lambda seed: Mean(),
+        "user and item bias": lambda seed: BiasRating(),
+        "matrix factorisation": lambda seed: SVDpp(history=False, random_state=seed, verbose=0),
+        "SVD++": lambda seed: SVDpp(random_state=seed, verbose=0),
+        "Bayesian FM: ids": lambda seed: BayesianFM(history=False, random_state=seed),
+        "Bayesian FM: ids, user attributes": lambda seed: BayesianFM(
+            users, history=False, random_state=seed
+        ),
+        "Bayesian FM: all attributes, histories": lambda seed: BayesianFM(
+            users, data.item_attributes, random_state=seed
+        ),
+    }
     for setting in ("paper", "accurate"):
         variants = SWITCHES | (EXTENSIONS if extensions and setting == "accurate" else {})
         for variant, params in variants.items():
@@ -105,20 +120,32 @@ def predicted(model, X):
 def table(part: str, name: str, protocols, quick: bool):
     data = fetch_movielens(name)
     X, y = data.data[["user", "item"]], data.target.astype(float)
-    result = {"data": name, "presets": AANMF.presets, "protocols": {}}
-    for protocol, (splits, extensions) in protocols(len(y)).items():
+    kept = RESULTS / f"papers_aanmf_{part}.json"
+    found = json.loads(kept.read_text())["protocols"] if kept.exists() and not quick else {}
+    planned = protocols(len(y))
+    kept_rows = {
+        protocol: found[protocol]
+        for protocol, (splits, _) in planned.items()
+        if protocol in found and found[protocol]["n_splits"] == len(splits)
+    }
+    result = {"data": name, "presets": AANMF.presets, "protocols": kept_rows}
+    for protocol, (splits, extensions) in planned.items():
         rows = result["protocols"].setdefault(protocol, {"n_splits": len(splits), "rows": {}})
-        for row, make in rows_of(data, extensions=extensions).items():
+        makers = rows_of(data, extensions=extensions)
+        for row, make in makers.items():
+            if row in rows["rows"]:
+                continue
             start = time.perf_counter()
             rows["rows"][row] = judge(short(make) if quick else make, X, y, splits)
-            found = rows["rows"][row]
+            now = rows["rows"][row]
             print(
-                f"{protocol:6} {row:32} RMSE {found['rmse']['mean']:.4f} "
-                f"+- {found['rmse']['std']:.4f} MAE {found['mae']['mean']:.4f} "
-                f"epochs {found['epochs']} CPU s {found['fit_cpu']:.0f} "
+                f"{protocol:6} {row:32} RMSE {now['rmse']['mean']:.4f} "
+                f"+- {now['rmse']['std']:.4f} MAE {now['mae']['mean']:.4f} "
+                f"epochs {now['epochs']} CPU s {now['fit_cpu']:.0f} "
                 f"({time.perf_counter() - start:.0f} s)",
                 flush=True,
             )
+            rows["rows"] = {name: rows["rows"][name] for name in makers if name in rows["rows"]}
             if not quick:
                 save(part, result)
     if quick:

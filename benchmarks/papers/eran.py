@@ -41,8 +41,15 @@ FIELDS = ["director", "genre", "company"]
 METRICS = [f"{name}@{k}" for name in ("precision", "ndcg") for k in (5, 10, 15)]
 
 # The presets hold the rest. Without validation: all interactions train, for a fixed number of
-# epochs. The paper gives none; 60 is a guess
-PAPER = {"validation_fraction": None, "max_epochs": 60, "recon_sample": 512}
+# epochs. The paper gives none. In its batches of 2,000 an epoch of the paper's model takes 45 CPU
+# seconds, in batches of 8,000 27; at the end of 12 epochs its validation nDCG still rises
+PAPER = {
+    "validation_fraction": None,
+    "max_epochs": 20,
+    "batch_size": 8000,
+    "lr": 0.004,
+    "recon_sample": 512,
+}
 ACCURATE = {"validation_fraction": None}
 DEFAULT: dict[str, object] = {}
 
