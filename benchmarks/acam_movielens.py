@@ -28,6 +28,7 @@ VARIANTS_OF_ACCURATE = {
     "shuffled attributes": {},
     "no co-attention": {"co_attention": "none"},
     "no position weights": {"position_weights": False},
+    "no averaging": {"n_averaged": None},
     "feed-forward attention": {"history_attention": "ffn"},
     "knowledge-graph loss .05": {"kge_weight": 0.05},
     "binary loss": {"loss": "binary"},
@@ -100,7 +101,7 @@ def main():
     base, variants = {
         "accurate": (ACAM.presets["accurate"], VARIANTS_OF_ACCURATE),
         "paper": (PAPER, VARIANTS_OF_PAPER),
-        "paper_without_kge": (WITHOUT_KGE, {}),
+        "paper_without_kge": (WITHOUT_KGE, {"no averaging": {"n_averaged": None}}),
     }[options.family]
     if options.quick:
         base = base | {"max_epochs": 1}

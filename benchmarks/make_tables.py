@@ -48,8 +48,8 @@ def accuracy(name, title):
         f"{len(result['seeds'])} seeds. On validation (last but one item) the reference had "
         f"{pm(result['validation']['ndcg@10'])} and {pm(result['validation']['hit_rate@10'])}. "
         f"TransitionKNN against it on test: {interval(knn)} nDCG\\@10, p = {p_value(knn['p'])}. "
-        "Differences have their 95% interval over users; p is of a permutation test that flips "
-        "the signs of users' differences."
+        "Differences have their 95% bootstrap interval over users; p is of a permutation test "
+        "that flips the signs of users' differences."
     )
     heading = f"MovieLens 100K, leave-last-out, full ranking: the {title} setting"
     return table(heading, header, rows) + "\n" + note + "\n"
@@ -118,7 +118,7 @@ def main():
         ".. Written by benchmarks/make_tables.py from benchmarks/results.",
         "All ratings count as positives; attributes are genre, actor, director and writer of the "
         "Freebase graph. Each variant differs from the row in bold in one thing; differences are "
-        "in nDCG\\@10, paired over users, Wilcoxon signed-rank with Holm's correction. "
+        "in nDCG\\@10, paired over users, permutation tests with Holm's correction. "
         "*Shuffled attributes* are the same attribute rows under other items' ids. Mean and "
         "standard deviation over seeds. Script: ``benchmarks/acam_movielens.py``.",
         accuracy("accurate", "accurate"),

@@ -186,6 +186,7 @@ class ACAM(NeuralRecommender):
             "position_weights": True,
             "loss": "softmax",
             "kge_weight": 0.0,
+            "n_averaged": 3,
             "max_epochs": 6,
             "lr": 0.02,
             "weight_decay": 3e-4,
