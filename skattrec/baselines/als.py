@@ -12,8 +12,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 from threadpoolctl import threadpool_limits
 
+from skattrec.base import Queries
 from skattrec.baselines._factors import ItemFactors
-from skattrec.data.interactions import Codes
+from skattrec.baselines._item_to_item import known_items, told_by_past
+from skattrec.data.interactions import Codes, ItemLists
+from skattrec.explanation import Explanation
 
 
 class ALS(ItemFactors):
@@ -51,6 +54,11 @@ class ALS(ItemFactors):
         The solutions for the users' histories, given the items' vectors.
     item_factors_ : ndarray of shape (n_items, embedding_dim)
         Vectors of the items.
+
+    Notes
+    -----
+    A user's vector solves linear equations whose right side is a sum over the history. So a score
+    is a sum over past items, and `explain` tells what each adds.
 
     References
     ----------
@@ -117,5 +125,34 @@ class ALS(ItemFactors):
 
     def _fold_in(self, history: Codes) -> NDArray[np.floating]:
         liked = self.item_factors_[history]
-        matrix = self._common + (self.alpha - 1) * liked.T @ liked
-        return linalg.solve(matrix, self.alpha * liked.sum(axis=0), assume_a="pos")
+        return linalg.solve(self._system(liked), self.alpha * liked.sum(axis=0), assume_a="pos")
+
+    def _system(self, liked: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the matrix of the equations that give the vector of who liked these."""
+        return self._common + (self.alpha - 1) * liked.T @ liked
+
+    def _votes(self, queries: Queries, items: Codes) -> tuple[ItemLists, NDArray[np.float64]]:
+        """Return past items and what each adds to the score, which is linear in them [1]_."""
+        lists = known_items(queries.histories, len(self.item_factors_))
+        votes = np.zeros(len(lists.items))
+        for row, item in enumerate(items):
+            part = slice(*lists.indptr[row : row + 2])
+            liked = self.item_factors_[lists.items[part]]
+            if len(liked):
+                towards = linalg.solve(self._system(liked), self._vectors[item], assume_a="pos")
+                votes[part] = self.alpha * liked @ towards
+        return lists, votes
+
+    def _explain(
+        self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
+    ) -> Explanation:
+        return Explanation(
+            users=user_ids,
+            items=item_ids,
+            scores=self._link(self._score_pairs(queries, items)),
+            fields=(),
+            field_weights=np.zeros((len(items), 0)),
+            shared_values=[{} for _ in items],
+            sentences=[],
+            **told_by_past(self, *self._votes(queries, items)),
+        ).named({})

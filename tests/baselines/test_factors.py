@@ -48,6 +48,23 @@ def test_als_users_are_those_of_the_package(log):
     assert_allclose(model.user_factors_, users, rtol=1e-3, atol=1e-4)
 
 
+def test_als_explains_by_what_each_past_item_adds(log):
+    model = ALS(embedding_dim=5, alpha=7.0, random_state=0).fit(log)
+    user, item = model.user_ids_[0], model.item_ids_[-1]
+    pair = model.explain([[user, item]])
+    liked = np.flatnonzero(binary(log, model)[0])
+    assert sorted(pair.history[0]) == sorted(model.item_ids_[liked])
+    items = model.item_factors_
+    weights = np.diag(np.where(binary(log, model)[0] > 0, 7.0, 1.0))
+    system = items.T @ weights @ items + model.regularization * np.eye(5)
+    by_hand = {
+        model.item_ids_[j]: 7.0 * items[-1] @ np.linalg.inv(system) @ items[j] for j in liked
+    }
+    assert sum(by_hand.values()) == pytest.approx(model.predict([[user, item]])[0])
+    told = dict(zip(pair.history[0], pair.history_weights[0], strict=True))
+    assert told == pytest.approx({name: abs(value) for name, value in by_hand.items()})
+
+
 def test_als_without_its_package_says_how_to_get_it(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
     with pytest.raises(ImportError, match=r"pip install skattrec\[als\]"):
