@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 from scipy.stats import rankdata
+from sklearn.base import BaseEstimator
 
 from benchmarks._common import Clock, keep, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
@@ -370,12 +371,25 @@ def attention_test(seeds: int, quick: bool) -> None:
             print(how, field, {k: round(v, 4) for k, v in row.items()}, flush=True)
 
 
-class Masked:
+class Masked(BaseEstimator):
     """A fitted model with one field out of the attention."""
 
     def __init__(self, model: ERAN, field: str):
-        self.model, self.field = model, field
-        self.item_ids_, self.seen_items = model.item_ids_, model.seen_items
+        self.model = model
+        self.field = field
+
+    def fit(self, X, y=None):
+        raise TypeError("the model is fitted already")
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    @property
+    def item_ids_(self):
+        return self.model.item_ids_
+
+    def seen_items(self, X):
+        return self.model.seen_items(X)
 
     def predict(self, X):
         return self.model.predict_without(X, self.field)

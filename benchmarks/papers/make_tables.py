@@ -99,10 +99,37 @@ def eran() -> Iterator[str]:
             seeds = f"{result['seeds']} draws" if result["seeds"] > 1 else "one draw"
             yield table(f"New items, {label} of the items held out, {seeds}", header, rows)
     result = read("papers_eran_attention_test")
-    if result is not None and "table" in result:
-        yield result["table"]
+    if result is not None:
+        yield from eran_attention(result)
     if read("papers_eran_kaggle") or read("papers_eran_cold"):
         yield "Mean and standard deviation over splits. Script: ``benchmarks/papers/eran.py``."
+
+
+def eran_attention(result: dict[str, Any]) -> Iterator[str]:
+    """Return a table for each way of taking a field away."""
+    names = {"retrained": "trained again without the field", "masked": "field masked in scoring"}
+    header = [
+        "field",
+        "attention (std over users)",
+        "AUC lost without it (standard error)",
+        "Spearman's correlation over users",
+        "p (Holm)",
+        "lost by the 40 users with most, least attention, 40 random ones",
+    ]
+    for how, found in result["tests"].items():
+        rows = [
+            [
+                field,
+                f"{row['attention']:.3f} ({row['attention_std_over_users']:.3f})",
+                f"{row['loss_without']:.4f} ({row['loss_standard_error']:.4f})",
+                f"{row['spearman']:+.3f}",
+                f"{row['p_holm']:.3f}",
+                ", ".join(f"{row[f'loss_of_{who}_40']:+.4f}" for who in ("max", "min", "random")),
+            ]
+            for field, row in found.items()
+        ]
+        seeds = f"{result['seeds']} seed{'s' if result['seeds'] > 1 else ''}"
+        yield table(f"Is the attention true? {names[how]}, {seeds}", header, rows)
 
 
 def hkrm() -> Iterator[str]:
