@@ -54,7 +54,7 @@ class SVDpp(RatingRecommender):
     max_epochs : int, default=40
         Passes over the training data at most.
     batch_size : int or "auto", default="auto"
-        Ratings per step; "auto" takes a power of two from 32 to 1024 that makes about 100 steps
+        Ratings per step; "auto" takes a power of two from 32 to 8192 that makes about 100 steps
         an epoch. Each step adds up the histories of all users, so that a larger batch makes for
         shorter epochs.
     lr : float, default=0.005
