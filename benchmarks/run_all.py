@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = [
+ROOT = Path(__file__).parent.parent
+ACAM = [
     ["acam_speed"],
     ["acam_explanations"],
     ["acam_movielens", "--family", "accurate"],
@@ -15,10 +16,31 @@ SCRIPTS = [
     ["acam_paper_protocol", "--family", "accurate", "--seeds", "1"],
     ["acam_paper_protocol", "--family", "paper", "--seeds", "1"],
 ]
+MODULES = [
+    *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention", "cost")),
+    *(["papers.eran", "--part", part] for part in ("kaggle", "cold", "attention_test")),
+    *(
+        ["papers.hkrm", "--part", part]
+        for part in ("book_crossing", "lastfm", "ml1m", "ml1m_credits", "distributions")
+    ),
+    *(
+        ["papers.reda", "--part", part]
+        for part in ("delicious", "amazon_music", "goodreads", "studies", "profiles")
+    ),
+    *(["leaderboard", "--part", part] for part in ("ml100k", "ml1m", "book_crossing", "lastfm")),
+    ["cost"],
+]
 
-for script, *options in SCRIPTS:
-    print(f"=== {script}", flush=True)
-    path = Path(__file__).parent / f"{script}.py"
-    subprocess.run([sys.executable, str(path), *options, *sys.argv[1:]], check=True)
+
+def run(command: list[str]) -> None:
+    print("===", *command, flush=True)
+    subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
+
+
+for script, *options in ACAM:
+    run([f"benchmarks/{script}.py", *options, *sys.argv[1:]])
+for module, *options in MODULES:
+    run(["-m", f"benchmarks.{module}", *options, *sys.argv[1:]])
 if "--quick" not in sys.argv:
-    subprocess.run([sys.executable, str(Path(__file__).parent / "make_tables.py")], check=True)
+    run(["benchmarks/make_tables.py"])
+    run(["-m", "benchmarks.papers.make_tables"])
