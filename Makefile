@@ -17,7 +17,7 @@ help:
 	@echo "make test        install, run all tests"
 	@echo "make lint        ruff, mypy"
 	@echo "make docs        build the site into docs/_build/html, warnings are errors"
-	@echo "make bench       the measurements of benchmarks/ (needs SKATTREC_DATA; about an hour)"
+	@echo "make bench       the measurements of benchmarks/ (needs SKATTREC_DATA; most of a day)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
