@@ -26,8 +26,8 @@ class RP3beta(ItemToItem):
     beta : float, default=0.6
         Power of the popularity that is divided by; 0 leaves it out.
     n_neighbors : int or None, default=100
-        How many items may vote for an item: those from which the walk is most probable; None:
-        all.
+        How many items may vote for an item: those from which the walk is most probable. None:
+        all, which ranks few candidates better, as most of them are nobody's near neighbours.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
