@@ -65,7 +65,11 @@ SPACES: dict[str, Any] = {
     "Popularity": {},
     "ItemKNN": {"n_neighbors": stats.randint(20, 300), "shrinkage": stats.uniform(0, 50)},
     "TransitionKNN": {"history_length": stats.randint(1, 15)},
-    "RP3beta": {"alpha": stats.uniform(0.3, 1.0), "beta": stats.uniform(0.1, 0.8)},
+    "RP3beta": {
+        "alpha": stats.uniform(0.3, 1.0),
+        "beta": stats.uniform(0.1, 0.8),
+        "n_neighbors": [50, 100, 200, None],
+    },
     "EASE": {"regularization": stats.loguniform(50, 2000)},
     "SLIM": {"alpha": stats.loguniform(1e-4, 1e-2), "l1_ratio": stats.uniform(0.05, 0.5)},
     "NMF": {"embedding_dim": stats.randint(10, 100), "penalty": stats.loguniform(1e-4, 1e-1)},
