@@ -235,6 +235,13 @@ class BaseRecommender(BaseEstimator, ABC):
         """Take in items that joined ``_encoded`` after fit."""
         raise NotImplementedError(f"{type(self).__name__} does not take in further items")
 
+    def _shared_with(self, past: Codes, item: int) -> dict[Any, dict[str, tuple[Any, ...]]]:
+        """Return the attribute values that an item has in common with each past item, by id."""
+        return {
+            name: self._shared_values(int(code), item)
+            for name, code in zip(self._item_names(past), past, strict=True)
+        }
+
     def _shared_values(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
         """Return the attribute values that two items have in common, by field."""
         if self._encoded is None:

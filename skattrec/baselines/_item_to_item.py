@@ -78,10 +78,6 @@ class ItemToItem(BaseRecommender):
             users=user_ids,
             items=item_ids,
             scores=self._link(self._score_pairs(queries, items)),
-            fields=(),
-            field_weights=np.zeros((len(items), 0)),
-            shared_values=[{} for _ in items],
-            sentences=[],
             **told_by_past(self, lists, votes),
         ).named({})
 
@@ -89,11 +85,15 @@ class ItemToItem(BaseRecommender):
 def told_by_past(
     model: BaseRecommender, lists: ItemLists, votes: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Return what an `Explanation` tells of past items, given what each adds to the score."""
+    """Return what an `Explanation` without fields tells, given what each past item adds."""
     ends = lists.indptr[1:-1]
     # most recent first
     voters = [codes[::-1] for codes in np.split(lists.items, ends)]
     return {
+        "fields": (),
+        "field_weights": np.zeros((len(lists), 0)),
+        "shared_values": [{} for _ in voters],
+        "sentences": [],
         "history": [model._item_names(codes) for codes in voters],
         "history_weights": [np.abs(part)[::-1] for part in np.split(votes, ends)],
         "history_field_weights": [np.zeros((len(codes), 0)) for codes in voters],

@@ -150,9 +150,5 @@ class ALS(ItemFactors):
             users=user_ids,
             items=item_ids,
             scores=self._link(self._score_pairs(queries, items)),
-            fields=(),
-            field_weights=np.zeros((len(items), 0)),
-            shared_values=[{} for _ in items],
-            sentences=[],
             **told_by_past(self, *self._votes(queries, items)),
         ).named({})

@@ -216,10 +216,6 @@ class BPRMF(NeuralRecommender):
             users=user_ids,
             items=item_ids,
             scores=scores,
-            fields=(),
-            field_weights=np.zeros((len(items), 0)),
-            shared_values=[{} for _ in items],
-            sentences=[],
             parts={"item_bias": biases, "user_and_item": scores - biases},
             **told_by_past(self, *self._own_scorer.votes(queries, items)),
         ).named({})

@@ -305,26 +305,22 @@ class FM(NeuralRecommender):
             for row in added
         ]
         lists, votes = self._own_scorer.votes(queries, items)
-        past = told_by_past(self, lists, votes)
         codes = [part[::-1] for part in np.split(lists.items, lists.indptr[1:-1])]
+        told = told_by_past(self, lists, votes) | {
+            "fields": self.fields_,
+            "field_weights": shares(np.abs(added)),
+            "shared_values": [
+                self._shared_with(past, int(item)) for past, item in zip(codes, items, strict=True)
+            ],
+            "known_fields": [
+                tuple(name for name in self._known_fields(int(item)) if name in fields)
+                for fields, item in zip(speaks_for, items, strict=True)
+            ],
+            "parts": {f"from_{name}": added[:, f] for f, name in enumerate(self.fields_)},
+        }
         return Explanation(
             users=user_ids,
             items=item_ids,
             scores=self._link(self._score_pairs(queries, items)),
-            fields=self.fields_,
-            field_weights=shares(np.abs(added)),
-            shared_values=[
-                {
-                    name: self._shared_values(int(code), int(item))
-                    for name, code in zip(names, of_past, strict=True)
-                }
-                for names, of_past, item in zip(past["history"], codes, items, strict=True)
-            ],
-            sentences=[],
-            known_fields=[
-                tuple(name for name in self._known_fields(int(item)) if name in fields)
-                for fields, item in zip(speaks_for, items, strict=True)
-            ],
-            parts={f"from_{name}": added[:, f] for f, name in enumerate(self.fields_)},
-            **past,
+            **told,
         ).named({})

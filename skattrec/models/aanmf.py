@@ -515,15 +515,9 @@ class AANMF(RatingRecommender):
             at = slice(*queries.histories.indptr[row : row + 2])
             codes, effect = queries.histories.items[at][::-1], effects[at][::-1]
             kept = (codes != item) | (codes == self._n_codes - 1)
-            names = self._item_names(codes[kept])
-            past.append(names)
+            past.append(self._item_names(codes[kept]))
             weights.append(shares(np.abs(effect[kept])))
-            shared.append(
-                {
-                    name: self._shared_values(int(code), int(item))
-                    for name, code in zip(names, codes[kept], strict=True)
-                }
-            )
+            shared.append(self._shared_with(codes[kept], int(item)))
         return past, weights, shared
 
 

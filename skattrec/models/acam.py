@@ -25,6 +25,7 @@ from skattrec.batches import LabelledNegatives, LabelledRows, PositivesAndNegati
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, shares
+from skattrec.masking import FieldMasking
 from skattrec.models._acam_network import ACAMModule
 from skattrec.models._acam_scoring import ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
@@ -49,7 +50,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class ACAM(NeuralRecommender):
+class ACAM(FieldMasking, NeuralRecommender):
     """Attribute-level co-attention model: recommends from recent items and their attributes.
 
     Answers what a user with this history will like next, and why: which past item and which
@@ -377,46 +378,8 @@ class ACAM(NeuralRecommender):
         frames = [pd.DataFrame(mean, index=axes, columns=axes) for mean in means]
         return pd.concat(frames, keys=list(labels))
 
-    def predict_without(
-        self, X: Any, fields: ArrayLike, *, histories: Any = None
-    ) -> NDArray[np.float32]:
-        """Predict with one field of each pair taken out of the attention, on both sides.
-
-        What a field contributes to a score, without another training: compare with `predict`.
-        A side's only slot cannot be taken away and stays.
-
-        Parameters
-        ----------
-        X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `fit`.
-        fields : str or array-like of str of shape (n_pairs,)
-            Names out of ``fields_``.
-        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
-            See `recommend`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_pairs,)
-            On the scale of `predict`.
-
-        Raises
-        ------
-        ValueError
-            A field that the model does not have, or another number of fields than pairs.
-        """
-        check_is_fitted(self)
-        users, items = self._read_pairs(X)
-        names = np.asarray(fields, dtype=object)
-        if names.shape not in ((), (len(users),)):
-            raise ValueError(f"fields has shape {names.shape} for {len(users)} pairs")
-        names = np.broadcast_to(names, (len(users),))
-        dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
-        if (dropped < 0).any():
-            raise ValueError(
-                f"fields names {names[dropped < 0][0]!r}; this model has {list(self.fields_)}"
-            )
-        seen = self._look(self._queries(users, histories), self._encode_items(items), dropped)
-        return self._link(seen.logits)
+    def _score_without(self, queries: Queries, items: Codes, fields: Codes) -> NDArray[Any]:
+        return self._look(queries, items, fields).logits
 
     def _look(self, queries: Queries, items: Codes, dropped: Codes | None = None) -> _Attention:
         """Run the forward pass over pairs, in blocks, and keep what it attended to."""
@@ -460,12 +423,7 @@ class ACAM(NeuralRecommender):
             history.append(names)
             by_field.append(effect)
             weights.append(shares(effect.sum(1)))
-            shared.append(
-                {
-                    name: self._shared_values(int(code), int(item))
-                    for name, code in zip(names, codes, strict=True)
-                }
-            )
+            shared.append(self._shared_with(codes, int(item)))
         return Explanation(
             users=user_ids,
             items=item_ids,

@@ -23,6 +23,7 @@ from skattrec.base import Queries
 from skattrec.batches import TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.explanation import Explanation, shares, top_field
+from skattrec.masking import FieldMasking
 from skattrec.models._eran_batches import ERANTriples
 from skattrec.models._eran_graphs import ItemGraph
 from skattrec.models._eran_network import ERANModule, JointLoss
@@ -46,7 +47,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class ERAN(NeuralRecommender):
+class ERAN(FieldMasking, NeuralRecommender):
     """Attribute-network model: what is near to past items, and users for new ones.
 
     Answers what a user will like next and on which attribute it resembles which past item; and,
@@ -487,48 +488,9 @@ class ERAN(NeuralRecommender):
 
     # --- explain -----------------------------------------------------------------------
 
-    def predict_without(
-        self, X: Any, fields: ArrayLike, *, histories: Any = None
-    ) -> NDArray[np.float32]:
-        """Predict with one field of each pair taken out of the attention, on both sides.
-
-        What a field contributes to a score, without another training: compare with `predict`.
-        An item's only field cannot be taken away and stays.
-
-        Parameters
-        ----------
-        X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `fit`.
-        fields : str or array-like of str of shape (n_pairs,)
-            Names out of ``fields_``.
-        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
-            See `recommend`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_pairs,)
-            On the scale of `predict`.
-
-        Raises
-        ------
-        ValueError
-            A field that the model does not have, or another number of fields than pairs.
-        """
-        check_is_fitted(self)
-        users, items = self._read_pairs(X)
-        names = np.asarray(fields, dtype=object)
-        if names.shape not in ((), (len(users),)):
-            raise ValueError(f"fields has shape {names.shape} for {len(users)} pairs")
-        names = np.broadcast_to(names, (len(users),))
-        dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
-        if (dropped < 0).any():
-            raise ValueError(
-                f"fields names {names[dropped < 0][0]!r}; this model has {list(self.fields_)}"
-            )
-        queries = self._queries(users, histories)
+    def _score_without(self, queries: Queries, items: Codes, fields: Codes) -> NDArray[Any]:
         with torch.inference_mode():
-            scorer = cast(ERANScorer, self._scorer)
-            return scorer.score_pairs(queries, self._encode_items(items), dropped)
+            return cast(ERANScorer, self._scorer).score_pairs(queries, items, fields)
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
@@ -549,12 +511,7 @@ class ERAN(NeuralRecommender):
             history.append(names)
             weights.append(weight)
             by_field.append(weight[:, None] * attention)
-            shared.append(
-                {
-                    name: self._shared_values(int(code), int(item))
-                    for name, code in zip(names, codes, strict=True)
-                }
-            )
+            shared.append(self._shared_with(codes, int(item)))
         return Explanation(
             users=user_ids,
             items=item_ids,

@@ -28,6 +28,7 @@ from skattrec.batches import TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, sentence, shares, top_field
+from skattrec.masking import FieldMasking
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
@@ -56,7 +57,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _DRAWN_WEIGHT = 0.5
 
 
-class HKRM(NeuralRecommender):
+class HKRM(FieldMasking, NeuralRecommender):
     """Hierarchical knowledge-based model: what users liked, and by which attributes they choose.
 
     Answers how likely a user is to like an item, by which attribute fields the user chooses
@@ -555,53 +556,16 @@ class HKRM(NeuralRecommender):
             why = "duet='item'" if self._encoded is not None else "fitted without item_attributes"
             raise ValueError(f"this model has no attribute level: {why}")
 
-    def predict_without(
-        self, X: Any, fields: ArrayLike, *, histories: Any = None
-    ) -> NDArray[np.float32]:
-        """Predict with one field of each pair taken out of the model, on both sides.
-
-        What a field contributes to a score, without another training: compare with `predict`.
-        The field takes no part in either distribution, nor, with ``content``, in the vectors.
-
-        Parameters
-        ----------
-        X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `fit`.
-        fields : str or array-like of str of shape (n_pairs,)
-            Names out of ``fields_``.
-        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
-            See `recommend`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_pairs,)
-            On the scale of `predict`.
-
-        Raises
-        ------
-        ValueError
-            A field that the model does not have, or another number of fields than pairs.
-        """
-        check_is_fitted(self)
-        users, items = self._read_pairs(X)
-        names = np.asarray(fields, dtype=object)
-        if names.shape not in ((), (len(users),)):
-            raise ValueError(f"fields has shape {names.shape} for {len(users)} pairs")
-        names = np.broadcast_to(names, (len(users),))
-        dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
-        if (dropped < 0).any():
-            raise ValueError(
-                f"fields names {names[dropped < 0][0]!r}; this model has {list(self.fields_)}"
-            )
-        queries, codes = self._queries(users, histories), self._encode_items(items)
-        scorer = cast(HKRMScorer, self._scorer)
-        scores = np.empty(len(codes), dtype=np.float32)
-        for field in np.unique(dropped):
-            rows = np.flatnonzero(dropped == field)
-            reduced = HKRMScorer(scorer.module, self._n_codes, without=int(field))
+    def _score_without(self, queries: Queries, items: Codes, fields: Codes) -> NDArray[Any]:
+        # with content the field's values leave the vectors, too
+        module = cast(HKRMScorer, self._scorer).module
+        scores = np.empty(len(items), dtype=np.float32)
+        for field in np.unique(fields):
+            rows = np.flatnonzero(fields == field)
+            reduced = HKRMScorer(module, self._n_codes, without=int(field))
             with torch.inference_mode():
-                scores[rows] = reduced.score_pairs(queries.take(rows), codes[rows])
-        return self._link(scores)
+                scores[rows] = reduced.score_pairs(queries.take(rows), items[rows])
+        return scores
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
@@ -617,14 +581,8 @@ class HKRM(NeuralRecommender):
         parts["history_effects"] = _ragged(told.effects)
         history, shared = [], []
         for past, item in zip(told.history, items, strict=True):
-            names = self._item_names(past)
-            history.append(names)
-            shared.append(
-                {
-                    name: self._shared_values(int(code), int(item))
-                    for name, code in zip(names, past, strict=True)
-                }
-            )
+            history.append(self._item_names(past))
+            shared.append(self._shared_with(past, int(item)))
         maps = told.preference[:, :, None] * told.importance[:, None, :]
         return Explanation(
             users=user_ids,

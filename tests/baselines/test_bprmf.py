@@ -16,14 +16,7 @@ from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

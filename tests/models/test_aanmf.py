@@ -22,14 +22,7 @@ from skattrec.models._aanmf_network import AANMFModule, distinct_cells
 from skattrec.models._aanmf_scoring import AANMFScorer
 from skattrec.nn.incidence import Incidence
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- the network, alone ------------------------------------------------------------------

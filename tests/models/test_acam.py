@@ -15,14 +15,7 @@ from skattrec.datasets import make_preferences
 from skattrec.models.acam import ACAMModule, ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- the network, alone ------------------------------------------------------------------

@@ -24,14 +24,7 @@ from skattrec.models._eran_graphs import (
 from skattrec.models._eran_network import Bags, ERANModule, JointLoss, field_softmax
 from skattrec.models._eran_scoring import ERANScorer
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- a small world, worked out by hand ----------------------------------------------------

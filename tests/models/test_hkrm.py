@@ -19,14 +19,7 @@ from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- the network, alone ------------------------------------------------------------------

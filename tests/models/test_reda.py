@@ -19,14 +19,7 @@ from skattrec.models._reda_network import REDAModule
 from skattrec.models._reda_scoring import CoOccurrence, Known, REDAScorer, Settings
 from skattrec.nn import PairwiseLoss
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small lose more to waiting threads than they gain."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- the network, alone ------------------------------------------------------------------
