@@ -70,6 +70,15 @@ def last_out(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return X.iloc[train], X.iloc[test]
 
 
+def shuffled(table: AttributeTable, seed: int, items: Any = None) -> AttributeTable:
+    """Give each item, of these alone if given, the attributes of another one."""
+    frame = table.to_frame()
+    if items is not None:
+        frame = frame[frame.index.isin(items)]
+    order = np.random.default_rng(seed).permutation(len(frame))
+    return AttributeTable(frame.iloc[order].set_axis(frame.index))
+
+
 class Clock:
     """CPU and wall seconds of a block."""
 
@@ -104,11 +113,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def keep(name: str, result: dict[str, Any], *, quick: bool) -> None:
+def keep(name: str, result: dict[str, Any], *, quick: bool, show: bool = True) -> None:
     """Print a result and, unless it is a quick one, write it beside this file."""
     result = {"script": Path(sys.argv[0]).name, "machine": machine(), **result}
     text = json.dumps(result, indent=1, default=_plain)
-    print(text)
+    if show:
+        print(text)
     if not quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(text + "\n")

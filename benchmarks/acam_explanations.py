@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from _common import arguments, keep, spread
 
+from benchmarks._common import arguments, keep, spread
 from skattrec import ACAM
 from skattrec.datasets import make_preferences
 from skattrec.inspection import field_deletion

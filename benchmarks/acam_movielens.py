@@ -11,10 +11,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from _common import Clock, arguments, keep, last_out, movielens_100k, paired, spread
 
+from benchmarks._common import (
+    Clock,
+    arguments,
+    keep,
+    last_out,
+    movielens_100k,
+    paired,
+    shuffled,
+    spread,
+)
 from skattrec import ACAM, Popularity, TransitionKNN
-from skattrec.data import AttributeTable
 from skattrec.metrics import make_ranking_scorer
 
 METRICS = ["ndcg@10", "hit_rate@10"]
@@ -42,13 +50,6 @@ VARIANTS_OF_PAPER = {
     "dot attention": {"history_attention": "dot"},
     "softmax loss": {"loss": "softmax"},
 }
-
-
-def shuffled(table, seed):
-    """The same rows under other items' ids: what attributes are worth beyond their shape."""
-    frame = table.to_frame()
-    order = np.random.default_rng(seed).permutation(len(frame))
-    return AttributeTable(frame.iloc[order].set_index(frame.index))
 
 
 def judge(make, X_train, X_test, seeds):

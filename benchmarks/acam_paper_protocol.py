@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from _common import Clock, arguments, keep, movielens_1m, spread
-from acam_movielens import PAPER
 
+from benchmarks._common import Clock, arguments, keep, movielens_1m, spread
+from benchmarks.acam_movielens import PAPER
 from skattrec import ACAM, Popularity, TransitionKNN
 from skattrec.data import Interactions, NegativeSampler, read_columns
 from skattrec.metrics import make_ranking_scorer

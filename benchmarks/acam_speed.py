@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from _common import Clock, arguments, keep, last_out, movielens_1m, movielens_100k, peak_memory_gb
 
+from benchmarks._common import (
+    Clock,
+    arguments,
+    keep,
+    last_out,
+    movielens_1m,
+    movielens_100k,
+    peak_memory_gb,
+)
 from skattrec import ACAM
 from skattrec.batches import BatchIterator
-from skattrec.data import Interactions, read_columns
 from skattrec.training import WarmUpThenLinear, train
 
 SIZES = {
@@ -38,29 +45,26 @@ def epochs(X, table, n_epochs, **params):
     return {"fit_1_epoch": seconds[0], "per_epoch": (seconds[1] - seconds[0]) / n_epochs}, model
 
 
-def parts(X, table):
-    """Build what ACAM trains, untrained."""
-    estimator = ACAM(table, **SIZES)
-    interactions = Interactions(read_columns(X))
-    estimator.item_ids_ = interactions.items.ids
-    estimator._items, estimator._attributes = interactions.items, table
-    estimator._cold = type(interactions.items)(interactions.items.ids[:0])
-    rows = np.ones(len(interactions), dtype=bool)
-    return estimator._build(interactions, rows, torch.Generator().manual_seed(0))
+class Untrained(ACAM):
+    """An ACAM whose fit builds what is trained, and stops there."""
+
+    def _fit(self, interactions):
+        rows = np.ones(len(interactions), dtype=bool)
+        self.parts = self._build(interactions, rows, torch.Generator().manual_seed(0))
 
 
 def training_loop_ratio(X, table, n_pairs):
     """The skorch loop against a plain torch loop over the same module, batches and steps."""
     ratios = []
     for _ in range(n_pairs):
-        module, criterion, training_set = parts(X, table)
+        module, criterion, training_set = Untrained(table, **SIZES).fit(X).parts
         with Clock() as ours:
             train(
                 module, criterion, training_set, validate=None, max_epochs=1, batch_size=1024,
                 lr=0.005, weight_decay=1e-5, patience=None, device="cpu", callbacks=None,
                 verbose=0, net_params=None, rng=np.random.default_rng(0),
             )  # fmt: skip
-        module, criterion, training_set = parts(X, table)
+        module, criterion, training_set = Untrained(table, **SIZES).fit(X).parts
         with Clock() as plain:
             optimizer = torch.optim.Adam(
                 module.parameters(), lr=0.005, weight_decay=1e-5, fused=True

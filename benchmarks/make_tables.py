@@ -1,36 +1,102 @@
-"""Write the tables of the documentation from the results that the other scripts left."""
+"""Write the tables of the user guide from what the other scripts left in results.
+
+Run as ``python -m benchmarks.make_tables``. What has no results is left out.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from _common import RESULTS
+from benchmarks._common import RESULTS
 
-PAGE = Path(__file__).parent.parent / "docs" / "user_guide" / "acam_results.inc"
+PAGES = Path(__file__).parents[1] / "docs" / "user_guide"
+Row = list[str]
 
 
-def table(title, header, rows):
+def table(title: str, header: Row, rows: list[Row]) -> str:
+    """Return a list-table of reStructuredText."""
     lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
     for row in [header, *rows]:
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
     return "\n".join([*lines, ""])
 
 
-def pm(value):
-    return f"{value['mean']:.4f} ± {value['std']:.4f}" if value["std"] else f"{value['mean']:.4f}"
+def pm(value: dict[str, float], digits: int = 4) -> str:
+    """Return mean and standard deviation."""
+    mean, std = f"{value['mean']:.{digits}f}", f"{value['std']:.{digits}f}"
+    return f"{mean} ± {std}" if value["std"] else mean
 
 
-def interval(row):
+def title_of(name: str) -> str:
+    """Return the name of a metric as a heading."""
+    return name.replace("@", "\\@")
+
+
+def read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def kept(name: str) -> dict[str, Any]:
+    result = read(name)
+    if result is None:
+        raise SystemExit(f"{RESULTS / name}.json is missing: run its script first")
+    return result
+
+
+def rows_of(found: dict[str, dict[str, Any]], metrics: list[str]) -> list[Row]:
+    """Return a row for each method: its metrics, and CPU seconds of a fit."""
+    rows = []
+    for name, row in found.items():
+        cpu = row["fit_cpu"]["mean"] if isinstance(row["fit_cpu"], dict) else row["fit_cpu"]
+        rows.append([name, *(pm(row[m]) for m in metrics), f"{cpu:.0f}"])
+    return rows
+
+
+def acam() -> Iterator[str]:
+    machine = kept("acam_movielens_accurate")["machine"]
+    yield (
+        "All ratings count as positives; attributes are genre, actor, director and writer of the "
+        "Freebase graph. Each variant differs from the row in bold in one thing; differences are "
+        "in nDCG\\@10, paired over users, permutation tests with Holm's correction. "
+        "*Shuffled attributes* are the same attribute rows under other items' ids. Mean and "
+        "standard deviation over seeds. Script: ``benchmarks/acam_movielens.py``."
+    )
+    yield acam_accuracy("accurate", "accurate")
+    yield acam_accuracy("paper", "paper's")
+    yield acam_accuracy("paper_without_kge", "paper's, without its knowledge-graph loss")
+    yield (
+        "The next table follows the paper: each user's 10 latest items and 40 drawn by popularity "
+        "are ranked together; *precision* is what the paper calls HR. Its own data sets cannot be "
+        "had, so its figures do not compare. Script: ``benchmarks/acam_paper_protocol.py``."
+    )
+    yield acam_protocol()
+    yield (
+        "Are the reasons true? Where preferences are planted, one can look. Script: "
+        "``benchmarks/acam_explanations.py``."
+    )
+    yield acam_explanations()
+    yield "Script: ``benchmarks/acam_speed.py``."
+    yield acam_speed()
+    yield (
+        f"Measured {machine['date']} on {machine['cores']} {machine['processor']} cores, torch "
+        f"{machine['torch']}."
+    )
+
+
+def interval(row: dict[str, float]) -> str:
     return f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
 
 
-def p_value(p):
+def p_value(p: float) -> str:
     return "< .0001" if p < 1e-4 else f"{p:.4f}".lstrip("0") if p < 1 else "1"
 
 
-def accuracy(name, title):
-    result = json.loads((RESULTS / f"acam_movielens_{name}.json").read_text())
+def acam_accuracy(name: str, title: str) -> str:
+    result = kept(f"acam_movielens_{name}")
     rows = [
         [method, pm(row["ndcg@10"]), pm(row["hit_rate@10"]), "", "", f"{row['fit_cpu']:.1f}"]
         for method, row in result["baselines"].items()
@@ -55,7 +121,7 @@ def accuracy(name, title):
     return table(heading, header, rows) + "\n" + note + "\n"
 
 
-def paper_protocol():
+def acam_protocol() -> str:
     paths = [RESULTS / f"acam_paper_protocol_{family}.json" for family in ("paper", "accurate")]
     parts = [json.loads(path.read_text()) for path in paths if path.exists()]
     methods = {name: row for part in parts for name, row in part["methods"].items()}
@@ -71,8 +137,8 @@ def paper_protocol():
     return table(heading, header, rows) + "\n" + note + "\n"
 
 
-def explanations():
-    result = json.loads((RESULTS / "acam_explanations.json").read_text())
+def acam_explanations() -> str:
+    result = kept("acam_explanations")
     settings = [
         k for k in result if isinstance(result[k], dict) and "planted_field_named" in result[k]
     ]
@@ -90,8 +156,8 @@ def explanations():
     return table(heading, header, rows)
 
 
-def cost():
-    result = json.loads((RESULTS / "acam_speed.json").read_text())
+def acam_speed() -> str:
+    result = kept("acam_speed")
     rows = []
     for name, part in result.items():
         if name.startswith("ml-"):
@@ -112,31 +178,274 @@ def cost():
     return table(heading, header, rows) + "\n" + note + "\n"
 
 
-def main():
-    machine = json.loads((RESULTS / "acam_movielens_accurate.json").read_text())["machine"]
-    parts = [
-        ".. Written by benchmarks/make_tables.py from benchmarks/results.",
-        "All ratings count as positives; attributes are genre, actor, director and writer of the "
-        "Freebase graph. Each variant differs from the row in bold in one thing; differences are "
-        "in nDCG\\@10, paired over users, permutation tests with Holm's correction. "
-        "*Shuffled attributes* are the same attribute rows under other items' ids. Mean and "
-        "standard deviation over seeds. Script: ``benchmarks/acam_movielens.py``.",
-        accuracy("accurate", "accurate"),
-        accuracy("paper", "paper's"),
-        accuracy("paper_without_kge", "paper's, without its knowledge-graph loss"),
-        "The next table follows the paper: each user's 10 latest items and 40 drawn by popularity "
-        "are ranked together; *precision* is what the paper calls HR. Its own data sets cannot be "
-        "had, so its figures do not compare. Script: ``benchmarks/acam_paper_protocol.py``.",
-        paper_protocol(),
-        "Are the reasons true? Where preferences are planted, one can look. Script: "
-        "``benchmarks/acam_explanations.py``.",
-        explanations(),
-        "Script: ``benchmarks/acam_speed.py``.",
-        cost(),
-        f"Measured {machine['date']} on {machine['cores']} {machine['processor']} cores, torch "
-        f"{machine['torch']}.",
+def aanmf() -> Iterator[str]:
+    for part, data in (("ml100k", "MovieLens 100K"), ("ml1m", "MovieLens 1M")):
+        result = read(f"papers_aanmf_{part}")
+        if result is None:
+            continue
+        for protocol, found in result["protocols"].items():
+            n = found["n_splits"]
+            what = "folds" if protocol.startswith("u") else "random splits"
+            heading = (
+                f"{data}, {protocol}, {n} {what}" if n > 1 else f"{data}, {protocol}, one split"
+            )
+            yield table(
+                heading,
+                ["method", "RMSE", "MAE", "CPU s of a fit"],
+                rows_of(found["rows"], ["rmse", "mae"]),
+            )
+    result = read("papers_aanmf_ml100k") or {}
+    if result:
+        yield (
+            "The paper prints RMSE .8979 and MAE .7012 for AANMF+P on MovieLens 100K, .8322 and "
+            ".6473 on MovieLens 1M; it does not say how it split the ratings. Mean and standard "
+            "deviation over splits, each with a seed of its own. Script: "
+            "``benchmarks/papers/aanmf.py``."
+        )
+
+
+def eran() -> Iterator[str]:
+    result = read("papers_eran_kaggle")
+    if result is not None:
+        metrics = [f"{m}@{k}" for m in ("precision", "ndcg") for k in (5, 10, 15)]
+        header = ["method", *map(title_of, metrics), "CPU s of a fit"]
+        splits = f"{result['seeds']} splits"
+        heading = f"Kaggle movies, one random item of each user among 100 others, {splits}"
+        yield table(heading, header, rows_of(result["rows"], metrics))
+        yield (
+            "Printed in the paper, with the cast where we have the producing company: precision "
+            ".1289, .0789 and .0570, nDCG .4702, .5167 and .5340."
+        )
+    result = read("papers_eran_cold")
+    if result is not None:
+        for label, found in result["held_out"].items():
+            metrics = list(next(iter(found.values())))
+            header = ["method", *map(title_of, metrics)]
+            rows = [
+                [name, *(pm(row[m], 3) if m in row else "" for m in metrics)]
+                for name, row in found.items()
+            ]
+            seeds = f"{result['seeds']} draws" if result["seeds"] > 1 else "one draw"
+            yield table(f"New items, {label} of the items held out, {seeds}", header, rows)
+    result = read("papers_eran_attention_test")
+    if result is not None:
+        yield from eran_attention(result)
+    if read("papers_eran_kaggle") or read("papers_eran_cold"):
+        yield "Mean and standard deviation over splits. Script: ``benchmarks/papers/eran.py``."
+
+
+def eran_attention(result: dict[str, Any]) -> Iterator[str]:
+    """Return a table for each way of taking a field away."""
+    names = {"retrained": "trained again without the field", "masked": "field masked in scoring"}
+    header = [
+        "field",
+        "attention (std over users)",
+        "AUC lost without it (standard error)",
+        "Spearman's correlation over users",
+        "p (Holm)",
+        "lost by the 40 users with most, least attention, 40 random ones",
     ]
-    PAGE.write_text("\n\n".join(parts) + "\n")
+    for how, found in result["tests"].items():
+        rows = [
+            [
+                field,
+                f"{row['attention']:.3f} ({row['attention_std_over_users']:.3f})",
+                f"{row['loss_without']:.4f} ({row['loss_standard_error']:.4f})",
+                f"{row['spearman']:+.3f}",
+                f"{row['p_holm']:.3f}",
+                ", ".join(f"{row[f'loss_of_{who}_40']:+.4f}" for who in ("max", "min", "random")),
+            ]
+            for field, row in found.items()
+        ]
+        seeds = f"{result['seeds']} seed{'s' if result['seeds'] > 1 else ''}"
+        yield table(f"Is the attention true? {names[how]}, {seeds}", header, rows)
+
+
+def hkrm() -> Iterator[str]:
+    names = {
+        "book_crossing": "Book-Crossing",
+        "lastfm": "Last.fm",
+        "ml1m": "MovieLens 1M, Satori graph",
+        "ml1m_credits": "MovieLens 1M, genre, director, writer and cast",
+    }
+    found_any = False
+    for part, data in names.items():
+        result = read(f"papers_hkrm_{part}")
+        if result is None:
+            continue
+        found_any = True
+        ranking = ["precision@10", "recall@10", "recall@50"]
+        metrics = ["auc", "acc", "clean_auc", *ranking]
+        header = ["method", "AUC", "ACC", "clean AUC", *map(title_of, ranking), "CPU s of a fit"]
+        seeds = len(result["seeds"])
+        heading = f"{data}, labelled rows 6:2:2, {seeds} seed{'s' if seeds > 1 else ''}"
+        yield table(heading, header, rows_of(result["methods"], metrics))
+        if result["paper"]:
+            printed = "; ".join(
+                f"{name} " + ", ".join(f"{metric.upper()} {v}" for metric, v in row.items())
+                for name, row in result["paper"].items()
+            )
+            yield f"Printed in the paper: {printed}."
+    if found_any:
+        yield (
+            "*Clean AUC*: the same positives against freshly drawn pairs; the published protocol "
+            "gives each user as many negatives as positives before the split, so the training "
+            "part tells of the test labels. Mean and standard deviation over splits. Script: "
+            "``benchmarks/papers/hkrm.py``."
+        )
+
+
+def reda() -> Iterator[str]:
+    found_any = False
+    for part in ("delicious", "amazon_music", "goodreads"):
+        result = read(f"papers_reda_{part}")
+        if result is None:
+            continue
+        found_any = True
+        seeds = len(result["seeds"])
+        heading = (
+            f"{result['data']}, held-out item among 100 others, {result['n_users']:,} users, "
+            f"{result['n_draws']} draws, {seeds} seed{'s' if seeds > 1 else ''}"
+        )
+        header = ["method", "HR\\@10", "nDCG\\@10", "CPU s of a fit"]
+        yield table(heading, header, rows_of(result["rows"], ["hr@10", "ndcg@10"]))
+        printed = result["printed in the paper"]
+        yield f"Printed in the paper: HR {printed['hr@10']}, nDCG {printed['ndcg@10']}."
+    result = read("papers_reda_studies")
+    if result is not None:
+        yield from reda_studies(result)
+    if found_any:
+        yield (
+            "*Population's z* has the same nets, each user's own vector replaced by the mean over "
+            "all users. Mean and standard deviation over seeds and draws of negatives. Script: "
+            "``benchmarks/papers/reda.py``."
+        )
+
+
+def reda_studies(result: dict[str, Any]) -> Iterator[str]:
+    for data, found in result["data"].items():
+        ratios = list(next(iter(found["action_ratio"].values())))
+        rows = [
+            [name, *(pm(of[ratio]["ndcg@10"], 3) for ratio in ratios)]
+            for name, of in found["action_ratio"].items()
+        ]
+        yield table(
+            f"{data}: nDCG\\@10 by the share of the history that is used",
+            ["method", *ratios],
+            rows,
+        )
+        header = ["users with", "users", "ItemKNN", *found["groups"]]
+        rows = []
+        for place, group in enumerate(next(iter(found["groups"].values()))):
+            high = group["at most"]
+            many = f"more than {group['more than']:.0f}"
+            label = many if high == float("inf") else f"{many}, at most {high:.0f} items"
+            values = [f"{of[place]['ndcg@10']:.3f}" for of in found["groups"].values()]
+            rows.append(
+                [label, f"{group['n_users']:,}", f"{group['ndcg@10, ItemKNN']:.3f}", *values]
+            )
+        yield table(f"{data}: nDCG\\@10 by the length of the history", header, rows)
+
+
+def cost() -> Iterator[str]:
+    result = read("cost")
+    if result is None:
+        return
+    header = [
+        "model",
+        "data",
+        "setting",
+        "interactions",
+        "CPU s an epoch",
+        "CPU s of a fit, one epoch",
+    ]
+    header += ["CPU s, top 10 of all users", "peak GB", "parameters"]
+    rows = [
+        [
+            row["model"],
+            row["data"],
+            row["preset"],
+            f"{row['interactions']:,}",
+            f"{row['epoch_cpu']:.2f}",
+            f"{row['all_in_cpu']:.1f}",
+            f"{row['ranking_cpu']:.2f}",
+            f"{row['peak_gb']:.2f}",
+            f"{row['parameters']:,}",
+        ]
+        for row in result["rows"]
+    ]
+    yield table("What the models cost, one thread", header, rows)
+    yield "Script: ``benchmarks/cost.py``."
+
+
+BOARDS = {
+    "ml100k": "MovieLens 100K, leave-last-out, the whole catalogue is ranked",
+    "ml1m": "MovieLens 1M, leave-last-out, the whole catalogue is ranked",
+    "book_crossing": "Book-Crossing, a random 60% of the labelled rows train, 20% are judged",
+    "lastfm": "Last.fm, a random 60% of the labelled rows train, 20% are judged",
+}
+HEADINGS = {
+    "hit_rate@10": "HR\\@10",
+    "ndcg@10": "nDCG\\@10",
+    "mrr": "MRR",
+    "coverage@10": "coverage\\@10",
+    "novelty@10": "novelty\\@10",
+    "roc_auc": "AUC",
+    "average_precision": "average precision",
+}
+
+
+def leaderboard() -> Iterator[str]:
+    """Return a table for each part, best first, with tests against the best."""
+    for part, title in BOARDS.items():
+        result = read(f"leaderboard_{part}")
+        if result is None:
+            continue
+        protocol = result["protocol"]
+        metrics, p = protocol["metrics"], {t["method"]: t for t in result["tests"]}
+        header = ["method", *(HEADINGS.get(m, title_of(m)) for m in metrics)]
+        header += ["p (Holm)"] if p else []
+        header += ["settings tried", "CPU s of a fit", "parameters"]
+        ordered = sorted(result["rows"].items(), key=lambda row: -row[1][metrics[0]]["mean"])
+        rows = []
+        for place, (name, row) in enumerate(ordered):
+            cells = [pm(row[m]) for m in metrics]
+            tested = [f"{p[name]['p_permutation_holm']:.3f}" if name in p else ""] if p else []
+            number = "" if row["parameters"] is None else f"{row['parameters']:,}"
+            tried = str(max(1, row["n_trials"]))
+            label = f"**{name}**" if place == 0 else name
+            rows.append([label, *cells, *tested, tried, f"{row['fit_cpu']:.1f}", number])
+        yield table(f"{title}; {protocol['data']}; seeds {protocol['seeds']}", header, rows)
+    if any(read(f"leaderboard_{part}") for part in BOARDS):
+        yield (
+            "Mean and standard deviation over seeds. *p*: permutation test of the difference to "
+            "the best row in the first metric, user by user, seeds averaged, with Holm's "
+            "correction. *Settings tried* are those of the one search that all had, 1 where there "
+            "is nothing to tune. Script: ``benchmarks/leaderboard.py``."
+        )
+
+
+WRITERS: dict[str, Callable[[], Iterator[str]]] = {
+    "acam_results": acam,
+    "aanmf_results": aanmf,
+    "eran_results": eran,
+    "hkrm_results": hkrm,
+    "reda_results": reda,
+    "cost_results": cost,
+    "leaderboard_results": leaderboard,
+}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, write in WRITERS.items():
+        parts = [
+            ".. Written by benchmarks/make_tables.py from benchmarks/results.",
+            *write(),
+        ]
+        if len(parts) > 1:
+            (PAGES / f"{name}.inc").write_text("\n\n".join(parts) + "\n")
+            print(name)
 
 
 if __name__ == "__main__":

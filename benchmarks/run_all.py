@@ -7,17 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ACAM = [
+SCRIPTS = [
     ["acam_speed"],
     ["acam_explanations"],
-    ["acam_movielens", "--family", "accurate"],
-    ["acam_movielens", "--family", "paper"],
-    ["acam_movielens", "--family", "paper_without_kge"],
-    ["acam_paper_protocol", "--family", "accurate", "--seeds", "1"],
-    ["acam_paper_protocol", "--family", "paper", "--seeds", "1"],
-]
-MODULES = [
-    *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention", "cost")),
+    *(["acam_movielens", "--family", f] for f in ("accurate", "paper", "paper_without_kge")),
+    *(["acam_paper_protocol", "--family", f, "--seeds", "1"] for f in ("accurate", "paper")),
+    *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention")),
     *(["papers.eran", "--part", part] for part in ("kaggle", "cold", "attention_test")),
     *(
         ["papers.hkrm", "--part", part]
@@ -32,15 +27,7 @@ MODULES = [
 ]
 
 
-def run(command: list[str]) -> None:
+for script, *options in [*SCRIPTS, *([] if "--quick" in sys.argv else [["make_tables"]])]:
+    command = ["-m", f"benchmarks.{script}", *options, *sys.argv[1:]]
     print("===", *command, flush=True)
     subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
-
-
-for script, *options in ACAM:
-    run([f"benchmarks/{script}.py", *options, *sys.argv[1:]])
-for module, *options in MODULES:
-    run(["-m", f"benchmarks.{module}", *options, *sys.argv[1:]])
-if "--quick" not in sys.argv:
-    run(["benchmarks/make_tables.py"])
-    run(["-m", "benchmarks.papers.make_tables"])

@@ -4,8 +4,7 @@ Run as ``python -m benchmarks.papers.aanmf --part NAME``:
 
 - ``ml100k``: the official folds u1 to u5, and random 80/20 and 90/10 splits of the ratings;
 - ``ml1m``: random 90/10 and 80/20 splits;
-- ``attention``: mean attention weights by genre, and how far they differ between seeds;
-- ``cost``: CPU seconds of an epoch and of ranking the catalogue for all users.
+- ``attention``: mean attention weights by genre, and how far they differ between seeds.
 
 Each model is trained on the training part alone: the epoch is chosen on a tenth of it, then the
 model is trained anew on all of it. The test part is scored once. Seeds change the split and the
@@ -21,7 +20,6 @@ import time
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
 
 from benchmarks._common import RESULTS, Clock, keep, spread
 from skattrec import AANMF, BayesianFM, BiasRating, SVDpp
@@ -97,7 +95,7 @@ def judge(make, X, y, splits):
         model = make(seed)
         with Clock() as clock:
             model.fit(X.iloc[train], y.iloc[train])
-        off = predicted(model, X.iloc[test]) - y.iloc[test].to_numpy()
+        off = model.predict(X.iloc[test]) - y.iloc[test].to_numpy()
         rmse.append(float(np.sqrt(np.mean(off**2))))
         mae.append(float(np.mean(np.abs(off))))
         epochs.append(len(getattr(model, "history_", [])))
@@ -110,11 +108,6 @@ def judge(make, X, y, splits):
         "epochs": epochs,
         "fit_cpu": float(np.mean(cpu)),
     }
-
-
-def predicted(model, X):
-    """Predict in pieces: histories of all rows at once would take memory."""
-    return np.concatenate([model.predict(part) for part in np.array_split(X, 1 + len(X) // 20000)])
 
 
 def table(part: str, name: str, protocols, quick: bool):
@@ -146,19 +139,9 @@ def table(part: str, name: str, protocols, quick: bool):
                 flush=True,
             )
             rows["rows"] = {name: rows["rows"][name] for name in makers if name in rows["rows"]}
-            if not quick:
-                save(part, result)
+            keep(f"papers_aanmf_{part}", result, quick=quick, show=False)
     if quick:
         keep(f"papers_aanmf_{part}", result, quick=True)
-
-
-def save(part: str, result) -> None:
-    """Write the result as it stands, without printing it again."""
-    import contextlib
-    import io
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        keep(f"papers_aanmf_{part}", result, quick=False)
 
 
 def short(make):
@@ -223,50 +206,9 @@ def attention(seeds: int, quick: bool):
             "by_genre": {g: list(w) for g, w in zip(found[0].index, weights.mean(0), strict=True)},
         }
         print(name, {k: v for k, v in result[name].items() if k != "by_genre"}, flush=True)
-        if not quick:
-            save("attention", result)
+        keep("papers_aanmf_attention", result, quick=quick, show=False)
     if quick:
         keep("papers_aanmf_attention", result, quick=True)
-
-
-class CPUOfEpochs(Callback):
-    """CPU seconds of each epoch."""
-
-    def on_train_begin(self, net, **kwargs):
-        self.seconds_ = []
-
-    def on_epoch_begin(self, net, **kwargs):
-        self.start_ = time.process_time()
-
-    def on_epoch_end(self, net, **kwargs):
-        self.seconds_.append(time.process_time() - self.start_)
-
-
-def cost(seeds: int, quick: bool):
-    result = {}
-    for name in ("100k",) if quick else ("100k", "1m"):
-        data = fetch_movielens(name)
-        X, y = data.data, data.target
-        for setting in ("paper", "accurate"):
-            clock_of_epochs = CPUOfEpochs()
-            model = AANMF.from_preset(
-                setting,
-                data.user_attributes,
-                callbacks=[clock_of_epochs],
-                max_epochs=3,
-                validation_fraction=None,
-                random_state=0,
-                verbose=0,
-            ).fit(X, y)
-            users = model.user_ids_[:1000]
-            with Clock() as clock:
-                model.recommend(users)
-            result[f"ml-{name}: {setting}"] = {
-                "epoch_cpu": float(np.median(clock_of_epochs.seconds_)),
-                "top_10": {"cpu": clock.cpu, "n_users": len(users)},
-            }
-            print(name, setting, result[f"ml-{name}: {setting}"], flush=True)
-    keep("papers_aanmf_cost", result, quick=quick)
 
 
 def main():
@@ -274,7 +216,6 @@ def main():
         "ml100k": (ml100k, 5),
         "ml1m": (ml1m, 3),
         "attention": (attention, 5),
-        "cost": (cost, 1),
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=parts, required=True)

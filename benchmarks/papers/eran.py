@@ -20,8 +20,6 @@ seeds are kept, so that a run can go on. Take a row out of the file after a chan
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import time
 from copy import copy
@@ -33,7 +31,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from benchmarks._common import RESULTS, Clock, keep, spread
+from benchmarks._common import RESULTS, Clock, keep, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable
 from skattrec.datasets import fetch_kaggle_movies
@@ -65,23 +63,6 @@ def movies() -> tuple[pd.DataFrame, AttributeTable]:
     return X[n_liked > 5].reset_index(drop=True), data.item_attributes[FIELDS]
 
 
-def shuffled(table: AttributeTable, items, seed: int, fields=None) -> AttributeTable:
-    """Give each film the attributes of another one."""
-    frame = table.to_frame()
-    frame = frame.loc[frame.index.isin(items)]
-    order = np.random.default_rng(seed).permutation(len(frame))
-    for field in fields or list(frame):
-        frame[field] = frame[field].to_numpy()[order]
-    return AttributeTable(frame)
-
-
-def save(part: str, result: dict, quick: bool) -> None:
-    """Write the result as it stands, without printing it again."""
-    if not quick:
-        with contextlib.redirect_stdout(io.StringIO()):
-            keep(f"papers_eran_{part}", result, quick=False)
-
-
 def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
     settings = {"paper": PAPER, "accurate": ACCURATE, None: DEFAULT}[preset] | params
     if quick:
@@ -107,7 +88,7 @@ def kaggle(seeds: int, quick: bool) -> None:
         "eRAN accurate": lambda seed: eran("accurate", table, seed, quick),
         "accurate, one unfiltered network": lambda seed: eran("accurate", None, seed, quick),
         "accurate, shuffled attributes": lambda seed: eran(
-            "accurate", shuffled(table, X["item"], seed), seed, quick
+            "accurate", shuffled(table, seed, X["item"]), seed, quick
         ),
         "eRAN defaults": lambda seed: eran(None, table, seed, quick),
         "eRAN paper": lambda seed: eran("paper", table, seed, quick),
@@ -158,7 +139,7 @@ def kaggle(seeds: int, quick: bool) -> None:
             flush=True,
         )
         result["rows"] = {name: result["rows"][name] for name in rows if name in result["rows"]}
-        save("kaggle", result, quick)
+        keep("papers_eran_kaggle", result, quick=quick, show=False)
 
 
 # --- new items ---------------------------------------------------------------------------
@@ -325,7 +306,7 @@ def cold(seeds: int, quick: bool) -> None:
                 name: {k: spread([one[k] for one in found]) for k in found[0]}
                 for name, found in rows.items()
             }
-            save("cold", result, quick)
+            keep("papers_eran_cold", result, quick=quick, show=False)
         for name, row in result["held_out"][label].items():
             print(
                 f"{label:4} {name:54} " + " ".join(f"{k} {v['mean']:.4f}" for k, v in row.items()),
@@ -373,7 +354,7 @@ def attention_test(seeds: int, quick: bool) -> None:
             without = eran("accurate", rest, seed, quick).fit(X_train)
             retrained[field][seed] = reference - worth(without)
         result["tests"] = tests_of(attention, {"retrained": retrained, "masked": masked}, seed + 1)
-        save("attention_test", result, quick)
+        keep("papers_eran_attention_test", result, quick=quick, show=False)
         print(f"seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
     for how, rows in result["tests"].items():
         for field, row in rows.items():

@@ -34,7 +34,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks._common import RESULTS, Clock, keep, movielens_1m, peak_memory_gb, spread
+from benchmarks._common import RESULTS, Clock, keep, movielens_1m, peak_memory_gb, shuffled, spread
 from skattrec import HKRM, Popularity
 from skattrec.data import AttributeTable, Interactions, NegativeSampler, read_columns
 from skattrec.datasets import (
@@ -133,26 +133,20 @@ def clean_rows(rows: pd.DataFrame, test: pd.DataFrame, seed: int) -> pd.DataFram
     return pd.concat([liked, others[drawn >= 0]])
 
 
-def predicted(model: Any, rows: pd.DataFrame) -> np.ndarray:
-    """Predict in blocks: each row of a block carries its user's history."""
-    blocks = [rows.iloc[start : start + 20_000] for start in range(0, len(rows), 20_000)]
-    return np.concatenate([model.predict(block[["user", "item"]]) for block in blocks])
-
-
 def judge(model: Any, rows: pd.DataFrame, cut: list[pd.DataFrame], seed: int) -> dict[str, float]:
     train, valid, test = cut
     with Clock() as clock:
         model.fit(train[["user", "item"]], train["label"])
-    scores, threshold = predicted(model, test), 0.5
+    scores, threshold = model.predict(test[["user", "item"]]), 0.5
     if not isinstance(model, HKRM):
-        by_score = predicted(model, valid)
+        by_score = model.predict(valid[["user", "item"]])
         right = [((by_score > t) == valid["label"].to_numpy()).mean() for t in np.unique(by_score)]
         threshold = np.unique(by_score)[int(np.argmax(right))]
     clean = clean_rows(rows, test, seed)
     result = {
         "auc": float(roc_auc_score(test["label"], scores)),
         "acc": float(((scores > threshold) == test["label"].to_numpy()).mean()),
-        "clean_auc": float(roc_auc_score(clean["label"], predicted(model, clean))),
+        "clean_auc": float(roc_auc_score(clean["label"], model.predict(clean[["user", "item"]]))),
         "fit_cpu": clock.cpu,
     }
     liked = test[test["label"] == 1][["user", "item"]]
@@ -161,13 +155,6 @@ def judge(model: Any, rows: pd.DataFrame, cut: list[pd.DataFrame], seed: int) ->
     if isinstance(model, HKRM):
         result["epochs"] = len(model.net_.history)
     return result
-
-
-def shuffled(table: AttributeTable, seed: int) -> AttributeTable:
-    """Return the attributes of other items."""
-    frame = table.to_frame()
-    order = np.random.default_rng(seed).permutation(len(frame))
-    return AttributeTable(frame.iloc[order].set_axis(frame.index))
 
 
 def methods(part: str, table: AttributeTable, seed: int) -> Iterator[tuple[str, Any]]:
@@ -214,7 +201,7 @@ def distributions(n_seeds: int, quick: bool) -> None:
             model = HKRM(table, random_state=seed, verbose=0, **params)
             model.fit(train[["user", "item"]], train["label"])
             spread_of = model.attribute_preference(model.user_ids_).std()
-            auc = float(roc_auc_score(valid["label"], predicted(model, valid)))
+            auc = float(roc_auc_score(valid["label"], model.predict(valid[["user", "item"]])))
             runs.append({"auc": auc, "std_of_preference": float(spread_of.max())})
         row = {"init_scale": start, "distribution_loss": loss, "distribution_weight": weight}
         row |= {key: spread([run[key] for run in runs]) for key in runs[0]}

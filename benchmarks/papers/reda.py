@@ -19,8 +19,6 @@ after each row of a table.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -223,8 +221,7 @@ def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quic
         f"{found.get('ranks', [''])[0]}",
         flush=True,
     )
-    with contextlib.redirect_stdout(io.StringIO()):
-        keep(name, result, quick=quick)
+    keep(name, result, quick=quick, show=False)
 
 
 # --- studies -------------------------------------------------------------------------------
@@ -258,8 +255,7 @@ def studies(seeds: int, quick: bool) -> None:
             }
             found["groups"][row] = by_group(task.counts, values, knn)
             print(NAMES[part], row, found["action_ratio"][row], found["groups"][row], flush=True)
-            with contextlib.redirect_stdout(io.StringIO()):
-                keep("papers_reda_studies", result, quick=quick)
+            keep("papers_reda_studies", result, quick=quick, show=False)
 
 
 def by_group(counts: np.ndarray, values: dict[str, Any], knn: dict[str, Any]) -> list[Any]:
@@ -320,8 +316,7 @@ def profiles(seeds: int, quick: bool) -> None:
                 for key, runs in found.items()
             }
             print(name, label, rows[label], flush=True)
-            with contextlib.redirect_stdout(io.StringIO()):
-                keep("papers_reda_profiles", result, quick=quick)
+            keep("papers_reda_profiles", result, quick=quick, show=False)
 
 
 def main() -> None:
