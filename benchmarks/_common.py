@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import sys
 import time
@@ -21,6 +23,9 @@ from skattrec.datasets import fetch_movielens, get_data_home, load_triples
 from skattrec.model_selection import LeaveLastOut, paired_tests
 
 RESULTS = Path(__file__).parent / "results"
+# Finished runs, so that a call goes on where the last one stopped. Not committed: delete the
+# folder of a table after a change to the code behind it
+RUNS = Path(__file__).parent / ".runs"
 FREEBASE_FIELDS = {
     "film.film.genre": "genre",
     "film.film.actor": "actor",
@@ -122,6 +127,36 @@ def keep(name: str, result: dict[str, Any], *, quick: bool, show: bool = True) -
     if not quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def once(
+    name: str,
+    row: str,
+    seed: int,
+    model: Any,
+    run: Callable[[Any], dict[str, Any]],
+    *,
+    quick: bool,
+) -> dict[str, Any]:
+    """Return what `run(model)` found, now or in an earlier call with these settings.
+
+    A run is known by the table's name, the row, the seed and the model's parameters. Quick runs
+    are not kept.
+    """
+    if quick:
+        return run(model)
+    params = model.get_params(deep=False) if hasattr(model, "get_params") else {}
+    settings = json.dumps({key: repr(value) for key, value in sorted(params.items())})
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    slug = re.sub(r"[^a-z0-9]+", "-", row.lower())
+    path = RUNS / name / f"{slug}-seed-{seed}-{digest}.json"
+    if not path.exists():
+        found = run(model)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps(found, default=_plain))
+        whole.rename(path)
+    return json.loads(path.read_text())
 
 
 def _plain(value: Any) -> Any:

@@ -8,20 +8,18 @@ Run as ``python -m benchmarks.papers.aanmf --part NAME``:
 
 Each model is trained on the training part alone: the epoch is chosen on a tenth of it, then the
 model is trained anew on all of it. The test part is scored once. Seeds change the split and the
-model; rows are paired by split. Results are saved after each row of the table; rows that are
-there for as many splits are kept, so that a run can go on. Delete the file after a change.
+model; rows are paired by split. Results are saved after each row of the table, and finished runs
+are kept, so that a call goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
 
 import numpy as np
 import torch
 
-from benchmarks._common import RESULTS, Clock, keep, spread
+from benchmarks._common import Clock, keep, once, spread
 from skattrec import AANMF, BayesianFM, BiasRating, SVDpp
 from skattrec.datasets import fetch_movielens, fetch_movielens_splits
 
@@ -88,57 +86,51 @@ def random_splits(n: int, share: float, n_seeds: int):
         yield order[n_test:], order[:n_test]
 
 
-def judge(make, X, y, splits):
+def judge(name, row, make, X, y, splits, quick):
     """RMSE, MAE, epochs and CPU seconds over splits."""
-    rmse, mae, epochs, cpu = [], [], [], []
+    runs = []
     for seed, (train, test) in enumerate(splits):
-        model = make(seed)
-        with Clock() as clock:
-            model.fit(X.iloc[train], y.iloc[train])
-        off = model.predict(X.iloc[test]) - y.iloc[test].to_numpy()
-        rmse.append(float(np.sqrt(np.mean(off**2))))
-        mae.append(float(np.mean(np.abs(off))))
-        epochs.append(len(getattr(model, "history_", [])))
-        cpu.append(clock.cpu)
+
+        def run(model, train=train, test=test):
+            with Clock() as clock:
+                model.fit(X.iloc[train], y.iloc[train])
+            off = model.predict(X.iloc[test]) - y.iloc[test].to_numpy()
+            return {
+                "rmse": float(np.sqrt(np.mean(off**2))),
+                "mae": float(np.mean(np.abs(off))),
+                "epochs": len(getattr(model, "history_", [])),
+                "fit_cpu": clock.cpu,
+            }
+
+        runs.append(once(name, row, seed, make(seed), run, quick=quick))
+    found = {key: [run[key] for run in runs] for key in runs[0]}
     return {
-        "rmse": spread(rmse),
-        "mae": spread(mae),
-        "rmse_of_splits": rmse,
-        "mae_of_splits": mae,
-        "epochs": epochs,
-        "fit_cpu": float(np.mean(cpu)),
+        "rmse": spread(found["rmse"]),
+        "mae": spread(found["mae"]),
+        "rmse_of_splits": found["rmse"],
+        "mae_of_splits": found["mae"],
+        "epochs": found["epochs"],
+        "fit_cpu": float(np.mean(found["fit_cpu"])),
     }
 
 
 def table(part: str, name: str, protocols, quick: bool):
     data = fetch_movielens(name)
     X, y = data.data[["user", "item"]], data.target.astype(float)
-    kept = RESULTS / f"papers_aanmf_{part}.json"
-    found = json.loads(kept.read_text())["protocols"] if kept.exists() and not quick else {}
-    planned = protocols(len(y))
-    kept_rows = {
-        protocol: found[protocol]
-        for protocol, (splits, _) in planned.items()
-        if protocol in found and found[protocol]["n_splits"] == len(splits)
-    }
-    result = {"data": name, "presets": AANMF.presets, "protocols": kept_rows}
-    for protocol, (splits, extensions) in planned.items():
-        rows = result["protocols"].setdefault(protocol, {"n_splits": len(splits), "rows": {}})
-        makers = rows_of(data, extensions=extensions)
-        for row, make in makers.items():
-            if row in rows["rows"]:
-                continue
-            start = time.perf_counter()
-            rows["rows"][row] = judge(short(make) if quick else make, X, y, splits)
-            now = rows["rows"][row]
+    result = {"data": name, "presets": AANMF.presets, "protocols": {}}
+    for protocol, (splits, extensions) in protocols(len(y)).items():
+        rows: dict = {}
+        result["protocols"][protocol] = {"n_splits": len(splits), "rows": rows}
+        runs = f"papers_aanmf_{part}_{protocol.replace('/', '_')}"
+        for row, make in rows_of(data, extensions=extensions).items():
+            rows[row] = judge(runs, row, short(make) if quick else make, X, y, splits, quick)
+            now = rows[row]
             print(
                 f"{protocol:6} {row:32} RMSE {now['rmse']['mean']:.4f} "
                 f"+- {now['rmse']['std']:.4f} MAE {now['mae']['mean']:.4f} "
-                f"epochs {now['epochs']} CPU s {now['fit_cpu']:.0f} "
-                f"({time.perf_counter() - start:.0f} s)",
+                f"epochs {now['epochs']} CPU s {now['fit_cpu']:.0f}",
                 flush=True,
             )
-            rows["rows"] = {name: rows["rows"][name] for name in makers if name in rows["rows"]}
             keep(f"papers_aanmf_{part}", result, quick=quick, show=False)
     if quick:
         keep(f"papers_aanmf_{part}", result, quick=True)

@@ -13,14 +13,13 @@ Run as ``python -m benchmarks.papers.eran --part NAME``:
   paired seeds, retraining and masking, permutation tests over users with Holm's correction.
 
 The fields are director, genre and production company; the data at hand has no cast, the paper's
-third field. Results are saved after each row; rows of ``kaggle`` that are there for as many
-seeds are kept, so that a run can go on. Take a row out of the file after a change.
+third field. Results are saved after each row, and finished runs are kept, so that a call goes on
+where the last one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from copy import copy
 
@@ -31,7 +30,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from benchmarks._common import RESULTS, Clock, keep, shuffled, spread
+from benchmarks._common import Clock, keep, once, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable
 from skattrec.datasets import fetch_kaggle_movies
@@ -111,34 +110,32 @@ def kaggle(seeds: int, quick: bool) -> None:
         "seeds": seeds,
         "rows": {},
     }
-    path = RESULTS / "papers_eran_kaggle.json"
-    if path.exists() and not quick and (kept := json.loads(path.read_text()))["seeds"] == seeds:
-        result["rows"] = {name: kept["rows"][name] for name in rows if name in kept["rows"]}
     judge = make_ranking_scorer(METRICS, candidates=100)
     for name, make in rows.items():
-        if name in result["rows"]:
-            continue
-        found: dict[str, list] = {metric: [] for metric in METRICS}
-        cpu, epochs = [], []
+        runs = []
         for seed in range(seeds):
-            cv = LeaveRandomOut(n_splits=1, random_state=seed)
-            train, test = next(cv.split(X))
-            with Clock() as clock:
-                model = make(seed).fit(X.iloc[train])
-            values = judge(model, X.iloc[test])
-            for metric in METRICS:
-                found[metric].append(values[f"{metric} (100 negatives)"])
-            cpu.append(clock.cpu)
-            epochs.append(len(getattr(model, "history_", [])))
-        row = {metric: spread(values) for metric, values in found.items()}
-        row |= {"by_split": found, "fit_cpu": float(np.mean(cpu)), "epochs": epochs}
+            train, test = next(LeaveRandomOut(n_splits=1, random_state=seed).split(X))
+
+            def run(model, X_train=X.iloc[train], X_test=X.iloc[test]):
+                with Clock() as clock:
+                    model.fit(X_train)
+                values = judge(model, X_test)
+                found = {metric: float(values[f"{metric} (100 negatives)"]) for metric in METRICS}
+                epochs = len(getattr(model, "history_", []))
+                return found | {"fit_cpu": clock.cpu, "epochs": epochs}
+
+            runs.append(once("papers_eran_kaggle", name, seed, make(seed), run, quick=quick))
+        row = {metric: spread([run[metric] for run in runs]) for metric in METRICS}
+        row["by_split"] = {metric: [run[metric] for run in runs] for metric in METRICS}
+        row["fit_cpu"] = float(np.mean([run["fit_cpu"] for run in runs]))
+        row["epochs"] = [run["epochs"] for run in runs]
         result["rows"][name] = row
         print(
             f"{name:34} nDCG@10 {row['ndcg@10']['mean']:.4f} +- {row['ndcg@10']['std']:.4f} "
-            f"P@10 {row['precision@10']['mean']:.4f} CPU s {row['fit_cpu']:.0f} epochs {epochs}",
+            f"P@10 {row['precision@10']['mean']:.4f} CPU s {row['fit_cpu']:.0f} "
+            f"epochs {row['epochs']}",
             flush=True,
         )
-        result["rows"] = {name: result["rows"][name] for name in rows if name in result["rows"]}
         keep("papers_eran_kaggle", result, quick=quick, show=False)
 
 
@@ -281,6 +278,7 @@ def cold(seeds: int, quick: bool) -> None:
     }
     for label, n_items in {"10%": 0.1, "40": 40}.items():
         rows: dict[str, list[dict]] = {}
+        table_name = f"papers_eran_cold_{label.rstrip('%')}"
         for seed in range(seeds):
             # other films than those that the rules were chosen on
             task = Cold(X, table, n_items, 100 + seed)
@@ -294,14 +292,31 @@ def cold(seeds: int, quick: bool) -> None:
             for name, scores in simple.items():
                 rows.setdefault(name, []).append(task.judge(scores))
             for setting, params in trained.items():
-                fitted = eran("accurate", table, seed, quick, **params).fit(task.train)
-                for rule, switches in rules.items():
-                    full = {"activity_weight": 2.0, "cold_rows": "expected"} | switches
-                    one = changed(fitted, **full)
-                    rows.setdefault(f"{setting}: {rule}", []).append(judge_cold(task, one))
+
+                def by_rule(model, task=task):
+                    model.fit(task.train)
+                    default = {"activity_weight": 2.0, "cold_rows": "expected"}
+                    return {
+                        rule: judge_cold(task, changed(model, **default | switches))
+                        for rule, switches in rules.items()
+                    }
+
+                model = eran("accurate", table, seed, quick, **params)
+                found = once(table_name, setting, seed, model, by_rule, quick=quick)
+                for rule, values in found.items():
+                    rows.setdefault(f"{setting}: {rule}", []).append(values)
             if not quick:
-                paper = eran("paper", table, seed, quick, net_weight=0.0).fit(task.train)
-                rows.setdefault("paper: printed (L1)", []).append(judge_cold(task, paper))
+                paper = eran("paper", table, seed, quick, net_weight=0.0)
+                name = "paper: printed (L1)"
+                values = once(
+                    table_name,
+                    name,
+                    seed,
+                    paper,
+                    lambda model, task=task: judge_cold(task, model.fit(task.train)),
+                    quick=quick,
+                )
+                rows.setdefault(name, []).append(values)
             result["held_out"][label] = {
                 name: {k: spread([one[k] for one in found]) for k in found[0]}
                 for name, found in rows.items()

@@ -18,13 +18,13 @@ for as many epochs, and 0.5 is its threshold.
 The negatives were drawn before the split, as many as a user has positives, so that the labels a
 user has in the training part tell of those in the test part. Hence the clean AUC: the same
 positives against items drawn anew for each, never observed. Precision and recall rank all items
-that the user did not meet in training. Results are saved after each row of the table.
+that the user did not meet in training. Results are saved after each row of the table, and
+finished runs are kept, so that a call goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -34,7 +34,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks._common import RESULTS, Clock, keep, movielens_1m, peak_memory_gb, shuffled, spread
+from benchmarks._common import Clock, keep, movielens_1m, once, peak_memory_gb, shuffled, spread
 from skattrec import HKRM, Popularity
 from skattrec.data import AttributeTable, Interactions, NegativeSampler, read_columns
 from skattrec.datasets import (
@@ -241,9 +241,6 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--quick", action="store_true", help="one seed, few users: a smoke test")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--only", nargs="*", help="methods by name; their rows are replaced in kept results"
-    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "distributions":
@@ -262,22 +259,23 @@ def main() -> None:
         "seeds": list(seeds),
         "methods": {},
     }
-    path = RESULTS / f"papers_hkrm_{options.part}.json"
-    if options.only and not options.quick and path.exists():
-        kept = json.loads(path.read_text())
-        if kept["seeds"] != result["seeds"]:
-            raise SystemExit(f"{path.name} has seeds {kept['seeds']}; give --seeds as there")
-        result["methods"] = kept["methods"]
     cuts = {seed: parts_of(rows, seed) for seed in seeds}
     for name in [name for name, _ in methods(options.part, table, 0)]:
-        if options.only and name not in options.only:
-            continue
         runs = []
         for seed in seeds:
             model = dict(methods(options.part, table, seed))[name]
             if options.quick and isinstance(model, HKRM):
                 model.set_params(max_epochs=2)
-            runs.append(judge(model, rows, cuts[seed], seed))
+            runs.append(
+                once(
+                    f"papers_hkrm_{options.part}",
+                    name,
+                    seed,
+                    model,
+                    lambda model, seed=seed: judge(model, rows, cuts[seed], seed),
+                    quick=options.quick,
+                )
+            )
             print(options.part, name, seed, runs[-1], flush=True)
         result["methods"][name] = {key: spread([run[key] for run in runs]) for key in runs[0]}
         result["peak_memory_gb"] = peak_memory_gb()

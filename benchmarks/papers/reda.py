@@ -13,20 +13,21 @@ that the user has not had, the same for all rows of a table, five times; and a t
 expected value, where the authors' evaluator puts the held-out item last. Goodreads has 44,258
 tested users, of whom 10,000 drawn once are ranked. Nothing is chosen on the test items: settings
 come from the last item of the training lines (``--part tune`` prints how). Results are saved
-after each row of a table.
+after each row of a table, and finished runs are kept, so that a call goes on where the last one
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks._common import Clock, keep, peak_memory_gb, spread
+from benchmarks._common import Clock, keep, once, peak_memory_gb, spread
 from skattrec import REDA, ItemKNN, Popularity
 from skattrec.data import Interactions, read_columns
 from skattrec.datasets import fetch_movielens, fetch_reda, make_preferences
@@ -52,13 +53,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "REDA": ("paper", {}),
     "REDA-NPIL": ("paper", {"n_aspects": 1}),
     "REDA-NMAL": ("paper", {"memory": False}),
-    "REDA-NMAL, one aspect": ("paper", {"memory": False, "n_aspects": 1}),
+    "accurate": ("accurate", {}),
     "accurate, without prior": ("accurate", {"prior_weight": 0.0}),
     "accurate, without prior, sharp": (
         "accurate",
         {"prior_weight": 0.0, "history_sharpness": 3.0},
     ),
-    "accurate": ("accurate", {}),
+    "REDA-NMAL, one aspect": ("paper", {"memory": False, "n_aspects": 1}),
 }
 
 
@@ -129,46 +130,48 @@ def last_items(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return train, last[last["item"].isin(train["item"])]
 
 
-def judged(task: Task, models: Iterator[tuple[Any, float]]) -> dict[str, Any]:
-    """Return hit rate and nDCG over models (seeds) and draws of negatives."""
-    runs: dict[str, list[float]] = {"hr@10": [], "ndcg@10": []}
-    by_model: dict[str, list[float]] = {"hr@10": [], "ndcg@10": []}
-    cpu, ranks = [], []
-    for model, seconds in models:
-        of_draws = [
-            {name: float(v.mean()) for name, v in task.per_user(model, negatives).items()}
-            for negatives in task.drawn
-        ]
-        for name in runs:
-            runs[name] += [values[name] for values in of_draws]
-            by_model[name].append(float(np.mean([values[name] for values in of_draws])))
-        cpu.append(seconds)
-        if hasattr(model, "history_"):
-            last = model.history_[-1]
-            ranks.append({n: last[n] for n in ("relation_rank", "memory_rank") if n in last})
-    row: dict[str, Any] = {name: spread(values) for name, values in runs.items()}
-    row["by_seed"], row["fit_cpu"] = by_model, float(np.mean(cpu))
-    if ranks:
-        row["ranks"] = ranks
+def drawn_values(task: Task, model: Any) -> dict[str, list[float]]:
+    """Return hit rate and nDCG for each draw of negatives."""
+    of_draws = [task.per_user(model, negatives) for negatives in task.drawn]
+    return {name: [float(v[name].mean()) for v in of_draws] for name in ("hr@10", "ndcg@10")}
+
+
+def judged(task: Task, model: Any) -> dict[str, Any]:
+    """Fit a model and return its hit rate and nDCG by draw; of a REDA also with the other z.
+
+    That is the same nets with the mean over all users for everybody, or with users' own vectors
+    where the setting has the population's.
+    """
+    with Clock() as clock:
+        model.fit(task.train)
+    found: dict[str, Any] = {"own": drawn_values(task, model), "fit_cpu": clock.cpu}
+    if isinstance(model, REDA):
+        other = "mean" if model.user_pooling == "population" else "population"
+        found["other"] = drawn_values(task, model.with_scoring(user_pooling=other))
+        last = model.history_[-1]
+        found["ranks"] = {n: last[n] for n in ("relation_rank", "memory_rank") if n in last}
+    return found
+
+
+def row_of(runs: list[dict[str, Any]], which: str) -> dict[str, Any]:
+    """Put the runs of all seeds together."""
+    row: dict[str, Any] = {
+        name: spread([value for run in runs for value in run[which][name]])
+        for name in ("hr@10", "ndcg@10")
+    }
+    row["by_seed"] = {
+        name: [float(np.mean(run[which][name])) for run in runs] for name in ("hr@10", "ndcg@10")
+    }
+    row["fit_cpu"] = float(np.mean([run["fit_cpu"] for run in runs])) if which == "own" else 0.0
+    if which == "own" and "ranks" in runs[0]:
+        row["ranks"] = [run["ranks"] for run in runs]
     return row
 
 
-def trained(part: str, task: Task, name: str, seeds: int, quick: bool) -> Iterator[Any]:
-    """Give a fitted model for each seed, and the CPU seconds it took."""
+def untrained(part: str, name: str, seed: int, quick: bool) -> REDA:
     preset, params = VARIANTS[name]
     given = {"max_epochs": 2 if quick else EPOCHS[part], "verbose": 0, "device": "cpu"}
-    for seed in range(seeds):
-        model = REDA.from_preset(preset, **(params | given), random_state=seed)
-        with Clock() as clock:
-            model.fit(task.train)
-        yield model, clock.cpu
-
-
-def counted(task: Task, make: Callable[[], Any]) -> Iterator[Any]:
-    model = make()
-    with Clock() as clock:
-        model.fit(task.train)
-    yield model, clock.cpu
+    return REDA.from_preset(preset, **(params | given), random_state=seed)
 
 
 def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> None:
@@ -194,21 +197,18 @@ def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> No
     }
     name = f"papers_reda_{part}" + ("_validation" if validation else "")
     for row, make in baselines.items():
-        add(name, result, row, judged(task, counted(task, make)), quick)
-    for row in VARIANTS:
-        # the same nets with users' own vectors, and with the mean over all users for everybody
-        own = REDA.presets[VARIANTS[row][0]]["user_pooling"] != "population"
-        other = {"user_pooling": "population"} if own else {"user_pooling": "mean"}
-        kept: list[Any] = []
-
-        def keeping(row: str = row, kept: list[Any] = kept, other: Any = other) -> Iterator[Any]:
-            for model, seconds in trained(part, task, row, seeds, quick):
-                kept.append(model.with_scoring(**other))
-                yield model, seconds
-
-        add(name, result, row, judged(task, keeping()), quick)
+        found = once(name, row, 0, make(), lambda model: judged(task, model), quick=quick)
+        add(name, result, row, row_of([found], "own"), quick)
+    for row, (preset, _) in VARIANTS.items():
+        runs = []
+        for seed in range(seeds):
+            model = untrained(part, row, seed, quick)
+            run = once(name, row, seed, model, lambda model: judged(task, model), quick=quick)
+            runs.append(run)
+        add(name, result, row, row_of(runs, "own"), quick)
+        own = REDA.presets[preset]["user_pooling"] != "population"
         label = f"{row}, {'population' if own else 'own'} z"
-        add(name, result, label, judged(task, ((model, 0.0) for model in kept)), quick)
+        add(name, result, label, row_of(runs, "other"), quick)
 
 
 def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quick: bool) -> None:
@@ -242,7 +242,8 @@ def studies(seeds: int, quick: bool) -> None:
         for row in ("REDA", "accurate"):
             ratios = {ratio: {"hr@10": [], "ndcg@10": []} for ratio in RATIOS}
             values = {name: np.zeros(len(task.test)) for name in knn}
-            for model, _ in trained(part, task, row, seeds, quick):
+            for seed in range(seeds):
+                model = untrained(part, row, seed, quick).fit(task.train)
                 for ratio in RATIOS:
                     scored = task.per_user(model.with_scoring(action_ratio=ratio), task.drawn[0])
                     for name, users in scored.items():
