@@ -74,10 +74,8 @@ class HKRMModule(nn.Module):
         exclude_target: bool,
         duet: str,
         distribution_loss: str | None,
-        detach_query: bool,
         content: bool,
         bias: bool,
-        default_item: bool,
         query_exponent: float,
         init_scale: float | None,
         generator: torch.Generator,
@@ -92,7 +90,6 @@ class HKRMModule(nn.Module):
         self.exclude_target = exclude_target
         self.duet = duet
         self.distribution_loss = distribution_loss
-        self.detach_query = detach_query
         self.query_exponent = query_exponent
         dim = embedding_dim
         n_values = 0 if attributes is None else sum(attributes.n_values)
@@ -103,7 +100,7 @@ class HKRMModule(nn.Module):
             self.weights = nn.Parameter(torch.zeros(len(pairs)))
         elif query_weights == "item":
             self.weights = nn.Parameter(torch.zeros(n_items))
-        if default_item:
+        if bias:
             self.default = nn.Parameter(torch.randn(dim, generator=generator) * scale)
         else:
             self.register_parameter("default", None)
@@ -240,7 +237,7 @@ class HKRMModule(nn.Module):
         size = mask.sum(1, keepdim=True).clamp(min=1)  # |q|
         strength = strength.masked_fill(~kept, -torch.inf)
         top = strength.detach().amax(1, keepdim=True)
-        # the default item has p = 0
+        # the vector that is part of every query has p = 0
         least = -torch.inf if self.default is None else 0.0
         top = top.clamp(min=least).masked_fill(top == -torch.inf, 0.0)
         weights = torch.exp((strength - top) / size)  # (B, m), omega up to its sum
@@ -373,8 +370,6 @@ class HKRMModule(nn.Module):
         """Return how far P^ of each liked item is from P of its query, flat."""
         if self.distribution_loss is None or not self.has_attributes:
             return preference.new_zeros(history.numel())
-        if self.detach_query:
-            preference = preference.detach()
         log_importance = table.log_importance[history]
         preference = preference.expand(*history.shape, -1)
         return self.divergence(preference, log_importance).flatten()

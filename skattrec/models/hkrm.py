@@ -66,8 +66,8 @@ class HKRM(FieldMasking, NeuralRecommender):
     (``histories=``), and items that fit never saw by their attributes. The score is a dot
     product: `user_vectors` and `item_vectors` can be served by any index for inner products.
 
-    The defaults go beyond the paper [1]_: ``content``, ``bias``, ``default_item``,
-    ``query_exponent`` and both kinds of dropout are ours. ``HKRM.from_preset("paper")`` is the
+    The defaults go beyond the paper [1]_: ``content``, ``bias``, ``query_exponent`` and both
+    kinds of dropout are ours. ``HKRM.from_preset("paper")`` is the
     paper's model, ``HKRM.from_preset("accurate")`` the most accurate setting we know.
 
     Parameters
@@ -102,17 +102,13 @@ class HKRM(FieldMasking, NeuralRecommender):
         divergence of eq. 8, by the cross-entropy of eq. 9, as the paper has it, or not at all.
     distribution_weight : float, default=0.1
         Weight of that loss in eq. 13; 1 in the paper.
-    detach_query : bool, default=False
-        Whether that loss moves the item's distribution only.
     content : bool, default=True
         Add the mean value embedding of each field to the item's vector, on both sides, and
         start the relations at the identity.
     bias : bool, default=True
-        Learn a bias for each item and a global one, which is then shifted so that held-out
-        labelled rows have the right mean probability.
-    default_item : bool, default=True
-        Put one more vector, the same for everybody, into every query: what is asked for by who
-        has liked little so far.
+        Learn a bias for each item; a global one, which is then shifted so that held-out labelled
+        rows have the right mean probability; and one more vector, the same for everybody, in
+        every query: what is asked for by who has liked little so far.
     query_exponent : float, default=0.25
         The item level of a query of n items is multiplied by n to this power: 0 leaves the mean
         of eq. 1, 1 makes it a sum.
@@ -213,7 +209,6 @@ class HKRM(FieldMasking, NeuralRecommender):
             "distribution_weight": 1.0,
             "content": False,
             "bias": False,
-            "default_item": False,
             "query_exponent": 0.0,
             "n_negatives": 1,
             "history_dropout": 0.0,
@@ -243,10 +238,8 @@ class HKRM(FieldMasking, NeuralRecommender):
         duet: str = "full",
         distribution_loss: str | None = "kl",
         distribution_weight: float = 0.1,
-        detach_query: bool = False,
         content: bool = True,
         bias: bool = True,
-        default_item: bool = True,
         query_exponent: float = 0.25,
         negatives: str = "auto",
         n_negatives: int = 4,
@@ -280,10 +273,8 @@ class HKRM(FieldMasking, NeuralRecommender):
         self.duet = duet
         self.distribution_loss = distribution_loss
         self.distribution_weight = distribution_weight
-        self.detach_query = detach_query
         self.content = content
         self.bias = bias
-        self.default_item = default_item
         self.query_exponent = query_exponent
         self.negatives = negatives
         self.n_negatives = n_negatives
@@ -361,10 +352,8 @@ class HKRM(FieldMasking, NeuralRecommender):
             exclude_target=self.exclude_target,
             duet=self.duet,
             distribution_loss=self.distribution_loss if self.distribution_weight else None,
-            detach_query=self.detach_query,
             content=self.content,
             bias=self.bias,
-            default_item=self.default_item,
             query_exponent=self.query_exponent,
             init_scale=self.init_scale,
             generator=generator,
@@ -385,9 +374,7 @@ class HKRM(FieldMasking, NeuralRecommender):
                 raise ValueError(f"{name}={getattr(self, name)!r}; it must be less than 1")
         if self.init_scale is not None:
             check_number(self, "init_scale", zero=False)
-        check_switches(
-            self, "exclude_target", "detach_query", "content", "bias", "default_item", "refit"
-        )
+        check_switches(self, "exclude_target", "content", "bias", "refit")
 
     @property
     def _refits(self) -> bool:

@@ -42,10 +42,8 @@ DEFAULTS = {
     "exclude_target": True,
     "duet": "full",
     "distribution_loss": "cross_entropy",
-    "detach_query": False,
     "content": False,
     "bias": False,
-    "default_item": False,
     "query_exponent": 0.0,
 }
 # every value of every switch, alone and with those it may meet badly
@@ -65,9 +63,8 @@ COMBINATIONS = [
     {"distribution_loss": None},
     {"content": True},
     {"bias": True},
-    {"default_item": True},
     {"query_exponent": 0.5},
-    {"default_item": True, "query_exponent": 0.25, "content": True, "bias": True},
+    {"query_exponent": 0.25, "content": True, "bias": True},
     {"missing": "mask", "query_pooling": "weighted", "distribution_loss": "kl"},
     {"missing": "mask", "query_pooling": "sum_softmax", "relation": "full"},
     {"missing": "mask", "exclude_target": False, "query_weights": "item"},
@@ -313,16 +310,6 @@ def test_gradients_of_a_block_are_those_of_the_flat_loss():
             assert float(parameter.grad.view(-1)[place]) == pytest.approx(slope, abs=1e-7), name
 
 
-@pytest.mark.parametrize("detach_query", [True, False])
-def test_a_detached_query_gets_no_gradient_of_the_divergence(detach_query):
-    module = network(detach_query=detach_query).train()
-    batch, _ = blocks().batch(np.array([0]), np.random.default_rng(0))
-    module(**batch.tensors).divergence[0].backward()  # of the user's first item
-    moved = np.flatnonzero(module.entity.grad.abs().sum(1))
-    assert_array_equal(moved, LIKED[0][:1] if detach_query else sorted(LIKED[0]))
-    assert (module.weights.grad is not None and module.weights.grad.any()) != detach_query
-
-
 # --- acceptance facts --------------------------------------------------------------------
 
 
@@ -458,7 +445,7 @@ def test_kl_is_not_negative_and_0_for_equal_distributions():
 
 
 def test_the_distribution_loss_pulls_the_target_towards_the_query():
-    module = network(detach_query=True).train()
+    module = network().train()
     batch, _ = blocks().batch(np.arange(4), np.random.default_rng(0))
 
     def value():
@@ -797,7 +784,7 @@ LEARNERS = [
     {"query_pooling": "sum_softmax", "missing": "mask"},
     {"exclude_target": False, "query_weights": "item"},
     {"duet": "attribute", "distribution_loss": None},
-    {"default_item": True, "query_exponent": 0.5, "bias": True, "duet": "item"},
+    {"query_exponent": 0.5, "bias": True, "duet": "item"},
 ]
 
 
@@ -821,10 +808,8 @@ EFFECTS = [
     {"distribution_loss": "kl"},
     {"distribution_loss": None},
     {"distribution_weight": 0.5},
-    {"detach_query": True},
     {"content": True},
     {"bias": True},
-    {"default_item": True},
     {"query_exponent": 0.5},
     {"n_negatives": 3},
     {"history_dropout": 0.3},
@@ -872,7 +857,7 @@ def test_no_distribution_loss_is_a_weight_of_0(log, model):
         ({"embedding_dim": 0}, "embedding_dim=0; it must be an integer of at least 1"),
         ({"n_negatives": 1.5}, "n_negatives=1.5"),
         ({"query_exponent": -0.5}, "query_exponent=-0.5"),
-        ({"default_item": 1}, "default_item=1; choose True or False"),
+        ({"bias": 1}, "bias=1; choose True or False"),
         ({"dropout": 1.0}, "dropout=1.0; it must be less than 1"),
         ({"history_dropout": -0.1}, "history_dropout=-0.1"),
         ({"distribution_weight": np.nan}, "distribution_weight=nan"),
