@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -33,15 +32,6 @@ FREEBASE_FIELDS = {
     "film.film.written_by": "writer",
 }
 FIELDS = ["genre", "actor", "director", "writer"]
-
-
-def arguments(description: str, family: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="one seed, less data: a smoke test")
-    parser.add_argument("--seeds", type=int, default=3)
-    if family:
-        parser.add_argument("--family", choices=family, required=True)
-    return parser.parse_args()
 
 
 def movielens_100k() -> tuple[pd.DataFrame, AttributeTable]:
@@ -172,10 +162,6 @@ def spread(values: list[float]) -> dict[str, float]:
         "mean": float(np.mean(values)),
         "std": float(np.std(values, ddof=min(1, len(values) - 1))),
     }
-
-
-def median_of(measure: Callable[[], float], n: int) -> float:
-    return float(np.median([measure() for _ in range(n)]))
 
 
 def paired(reference: np.ndarray, variants: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -5,12 +5,13 @@ One torch thread, so that CPU seconds mean work and not waiting.
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import torch
 
 from benchmarks._common import (
     Clock,
-    arguments,
     keep,
     last_out,
     movielens_1m,
@@ -90,7 +91,9 @@ def ranking(model, X):
 
 
 def main():
-    options = arguments(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less data: a smoke test")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     X, table = movielens_100k()
     X, _ = last_out(X)

@@ -57,13 +57,13 @@ def rows_of(found: dict[str, dict[str, Any]], metrics: list[str]) -> list[Row]:
 
 
 def acam() -> Iterator[str]:
-    machine = kept("acam_movielens_accurate")["machine"]
+    machine = kept("papers_acam_ml100k_accurate")["machine"]
     yield (
         "All ratings count as positives; attributes are genre, actor, director and writer of the "
         "Freebase graph. Each variant differs from the row in bold in one thing; differences are "
         "in nDCG\\@10, paired over users, permutation tests with Holm's correction. "
         "*Shuffled attributes* are the same attribute rows under other items' ids. Mean and "
-        "standard deviation over seeds. Script: ``benchmarks/acam_movielens.py``."
+        "standard deviation over seeds."
     )
     yield acam_accuracy("accurate", "accurate")
     yield acam_accuracy("paper", "paper's")
@@ -71,16 +71,16 @@ def acam() -> Iterator[str]:
     yield (
         "The next table follows the paper: each user's 10 latest items and 40 drawn by popularity "
         "are ranked together; *precision* is what the paper calls HR. Its own data sets cannot be "
-        "had, so its figures do not compare. Script: ``benchmarks/acam_paper_protocol.py``."
+        "had, so its figures do not compare."
     )
     yield acam_protocol()
     yield (
-        "Are the reasons true? Where preferences are planted, one can look. Script: "
-        "``benchmarks/acam_explanations.py``."
+        "Are the reasons true? Where preferences are planted, one can look. Script of these "
+        "tables: ``benchmarks/papers/acam.py``."
     )
     yield acam_explanations()
-    yield "Script: ``benchmarks/acam_speed.py``."
     yield acam_speed()
+    yield "Script: ``benchmarks/acam_speed.py``."
     yield (
         f"Measured {machine['date']} on {machine['cores']} {machine['processor']} cores, torch "
         f"{machine['torch']}."
@@ -96,7 +96,7 @@ def p_value(p: float) -> str:
 
 
 def acam_accuracy(name: str, title: str) -> str:
-    result = kept(f"acam_movielens_{name}")
+    result = kept(f"papers_acam_ml100k_{name}")
     rows = [
         [method, pm(row["ndcg@10"]), pm(row["hit_rate@10"]), "", "", f"{row['fit_cpu']:.1f}"]
         for method, row in result["baselines"].items()
@@ -122,23 +122,20 @@ def acam_accuracy(name: str, title: str) -> str:
 
 
 def acam_protocol() -> str:
-    paths = [RESULTS / f"acam_paper_protocol_{family}.json" for family in ("paper", "accurate")]
-    parts = [json.loads(path.read_text()) for path in paths if path.exists()]
-    methods = {name: row for part in parts for name, row in part["methods"].items()}
+    result = kept("papers_acam_ml1m")
     names = [f"{m}@{k}" for m in ("precision", "ndcg") for k in (3, 5, 10)] + ["mrr"]
     rows = []
-    for method, row in methods.items():
-        values = [row[n]["mean"] if isinstance(row[n], dict) else row[n] for n in names]
-        rows.append([method, *(f"{v:.4f}" for v in values)])
+    for method, row in result["methods"].items():
+        rows.append([method, *(pm(row[n]) for n in names)])
     header = ["method", *(n.replace("@", "\\@") for n in names)]
     heading = "MovieLens 1M, the paper's protocol"
-    n_seeds = len(parts[0]["seeds"])
-    note = f"Seeds of ACAM: {n_seeds}. Chance: 0.20 for precision and nDCG, 0.407 for mrr."
+    seeds = len(result["seeds"])
+    note = f"Seeds of ACAM: {seeds}. Chance: 0.20 for precision and nDCG, 0.407 for mrr."
     return table(heading, header, rows) + "\n" + note + "\n"
 
 
 def acam_explanations() -> str:
-    result = kept("acam_explanations")
+    result = kept("papers_acam_explanations")
     settings = [
         k for k in result if isinstance(result[k], dict) and "planted_field_named" in result[k]
     ]

@@ -9,9 +9,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [
     ["acam_speed"],
-    ["acam_explanations"],
-    *(["acam_movielens", "--family", f] for f in ("accurate", "paper", "paper_without_kge")),
-    *(["acam_paper_protocol", "--family", f, "--seeds", "1"] for f in ("accurate", "paper")),
+    *(
+        ["papers.acam", "--part", part]
+        for part in (
+            *(f"ml100k_{setting}" for setting in ("accurate", "paper", "paper_without_kge")),
+            "ml1m",
+            "explanations",
+        )
+    ),
     *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention")),
     *(["papers.eran", "--part", part] for part in ("kaggle", "cold", "attention_test")),
     *(

@@ -180,7 +180,7 @@ class ACAM(FieldMasking, NeuralRecommender):
         # section 3 of the paper: sizes and knowledge-graph weight for Douban. Its L2 weight of
         # .001 is left out: through Adam it acts on every row at every step
         "paper": {"embedding_dim": 512, "history_length": 10, "kge_weight": 0.1},
-        # chosen on the last but one item of MovieLens 100K, benchmarks/acam_movielens.py
+        # chosen on the last but one item of MovieLens 100K, benchmarks/papers/acam.py
         "accurate": {
             "history_length": 20,
             "history_attention": "dot",
