@@ -279,7 +279,7 @@ def main() -> None:
             print(options.part, name, seed, runs[-1], flush=True)
         result["methods"][name] = {key: spread([run[key] for run in runs]) for key in runs[0]}
         result["peak_memory_gb"] = peak_memory_gb()
-        keep(f"papers_hkrm_{options.part}", result, quick=options.quick)
+        keep(f"papers_hkrm_{options.part}", result, quick=options.quick, show=False)
 
 
 if __name__ == "__main__":
