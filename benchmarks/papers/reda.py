@@ -11,10 +11,10 @@ Run as ``python -m benchmarks.papers.reda --part NAME``:
 The protocol is the authors' but for two points. 100 negatives are drawn uniformly from the items
 that the user has not had, the same for all rows of a table, five times; and a tie counts at its
 expected value, where the authors' evaluator puts the held-out item last. Goodreads has 44,258
-tested users, of whom 2,000 drawn once are ranked, and of Amazon-Music 10,000 of 10,066. Nothing is chosen on the test items: settings
-come from the last item of the training lines (``--part tune`` prints how). Results are saved
-after each row of a table, and finished runs are kept, so that a call goes on where the last one
-stopped.
+tested users, of whom 2,000 drawn once are ranked, and of Amazon-Music 10,000 of 10,066. Nothing
+is chosen on the test items: settings come from the last item of the training lines (``--part
+tune`` prints how). Results are saved after each row of a table, and finished runs are kept, so
+that a call goes on where the last one stopped.
 """
 
 from __future__ import annotations
