@@ -232,6 +232,7 @@ def changed(model: ERAN, **params) -> ERAN:
     if params.get("cold_rows") == "equal":
         scorer.attribute_rows = copy(scorer.attribute_rows)
         scorer.attribute_rows.weights = None
+        scorer.references = {}
     other._scorer = scorer
     return other
 
@@ -295,7 +296,7 @@ def cold(seeds: int, quick: bool) -> None:
 
                 def by_rule(model, task=task):
                     model.fit(task.train)
-                    default = {"activity_weight": 2.0, "cold_rows": "expected"}
+                    default = {"activity_weight": 1.0, "cold_rows": "expected"}
                     return {
                         rule: judge_cold(task, changed(model, **default | switches))
                         for rule, switches in rules.items()

@@ -18,8 +18,16 @@ from skattrec.models._eran_graphs import ItemGraph
 from skattrec.models._eran_network import Bags, ERANModule, attend, field_softmax
 from skattrec.topk import row_blocks
 
-# trained items that stand for the catalogue where a user's mean score is asked for
+# trained items that stand for the catalogue where scores of users are put on one scale
 _N_REFERENCE = 1024
+
+
+class Items(NamedTuple):
+    """What scoring needs of some items, one row each."""
+
+    codes: Tensor  # (n, K, dim), centred
+    present: Tensor  # (n, K), which fields take part in the attention
+    bias: Tensor  # (n,)
 
 
 class Profiles(NamedTuple):
@@ -109,7 +117,7 @@ class ERANScorer:
     aggregation : {"min", "max", "mean", "sum"}
         Of eq. 14.
     activity_weight : float or None
-        Of the logarithm of the number of likes, in scores less the user's mean; None: neither.
+        Of the logarithm of the number of likes, in scores less the user's level; None: neither.
     """
 
     def __init__(
@@ -155,6 +163,7 @@ class ERANScorer:
             if module.user_taste is not None:
                 self.taste = _or_average(module.user_taste, has_learnt)
         self.reference = np.arange(0, self.n_items, max(1, self.n_items // _N_REFERENCE))
+        self.references: dict[str, Items] = {}
 
     def over(self, attributes: EncodedAttributes, n_codes: int) -> ERANScorer:
         """Return the same for a catalogue with more items known by attributes."""
@@ -165,6 +174,10 @@ class ERANScorer:
         return other
 
     # --- items -------------------------------------------------------------------------
+
+    def items(self, items: Codes) -> Items:
+        """Return what scoring needs of items."""
+        return Items(*self.lookup(items), self._per_item(self.bias, items, self.average_bias))
 
     def lookup(self, items: Codes) -> tuple[Tensor, Tensor]:
         """Return codes (n, K, dim), centred, and present fields (n, K) of items."""
@@ -253,12 +266,14 @@ class ERANScorer:
         return scores
 
     def _kinds(self, items: Codes) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-        """Give the rule by which items are scored, and which items these are."""
+        """Give the kinds of items that there are, and which items these are."""
         unknown, trained = items == self.n_codes - 1, items < self.n_items
-        rules = {"mean": trained, self.aggregation: ~trained & ~unknown, "average": unknown}
-        if self.aggregation == "mean":
-            rules["mean"] = ~unknown
-        return ((rule, chosen) for rule, chosen in rules.items() if chosen.any())
+        kinds = {"trained": trained, "new": ~trained & ~unknown, "unknown": unknown}
+        return ((kind, chosen) for kind, chosen in kinds.items() if chosen.any())
+
+    def _rule(self, kind: str) -> str:
+        """Return how the past items are put together to score items of a kind."""
+        return self.aggregation if kind == "new" else "mean"
 
     def _popularity(self, items: Codes) -> Tensor:
         """Return what items score for who has no history; an unknown one as the mean item."""
@@ -266,27 +281,45 @@ class ERANScorer:
         new = self.popularity.min().expand(len(items)).masked_fill(unknown, 0.0)
         return self._per_item(self.popularity, items, new)
 
-    def _shifted(self, profiles: Profiles, items: Codes, rule: str) -> Tensor:
+    def _shifted(self, profiles: Profiles, items: Codes, kind: str) -> Tensor:
         """Return scores (n, n_items) of users with a history, less the level of each user."""
-        if rule == "average":
-            level = self._level(profiles, "mean")
-            return (self._average(profiles, "mean") - level)[:, None].expand(-1, len(items))
-        return self._score(profiles, items, rule) - self._level(profiles, rule)[:, None]
+        level = self._level(profiles, kind)[:, None]
+        if kind == "unknown":
+            return self._average(profiles)[:, None].expand(-1, len(items)) - level
+        return self._score(profiles, self.items(items), self._rule(kind)) - level
 
-    def _level(self, profiles: Profiles, rule: str) -> Tensor:
-        """Return what to subtract from a user's scores, so that those of users compare."""
+    def _level(self, profiles: Profiles, kind: str) -> Tensor:
+        """Return what to subtract from a user's scores of a kind of items, so that all compare.
+
+        With it, the exponential of a score is proportional to the number of the user's likes
+        (to a power) times the item's share in the softmax over such a catalogue.
+        """
         if self.activity_weight is None:
             return torch.zeros_like(profiles.lengths)
+        scores = self._score(profiles, self._catalogue(kind), self._rule(kind))
         activity = profiles.lengths.clamp(min=1).log()
-        return self._average(profiles, rule) - self.activity_weight * activity
+        share = scores.logsumexp(1) - np.log(len(self.reference))
+        return share - self.activity_weight * activity
 
-    def _average(self, profiles: Profiles, rule: str) -> Tensor:
+    def _average(self, profiles: Profiles) -> Tensor:
         """Return the mean score of trained items, spread over the catalogue."""
-        return self._score(profiles, self.reference, rule).mean(1)
+        return self._score(profiles, self._catalogue("trained"), "mean").mean(1)
 
-    def _score(self, profiles: Profiles, items: Codes, rule: str) -> Tensor:
+    def _catalogue(self, kind: str) -> Items:
+        """Return the items that stand for the catalogue, as they are or as if they were new."""
+        known = "new" if kind == "new" else "trained"
+        if known not in self.references:
+            bias = self.average_bias.expand(len(self.reference))
+            self.references[known] = (
+                Items(*self._encode_new(self.reference), bias)
+                if known == "new"
+                else self.items(self.reference)
+            )
+        return self.references[known]
+
+    def _score(self, profiles: Profiles, items: Items, rule: str) -> Tensor:
         """Return eq. 13 or 14, and what is added to it, of shape (n, n_items)."""
-        codes, present = self.lookup(items)
+        codes, present, bias = items
         flat = codes.flatten(0, 1).T  # (dim, C * K)
         shape = (len(profiles.users), *present.shape)
         if profiles.dropped is not None:
@@ -302,7 +335,7 @@ class ERANScorer:
                 distance = distance * profiles.lengths[:, None]
         else:
             distance = _extreme_distance(profiles, codes, weights, length, rule)
-        scores = -distance + self._per_item(self.bias, items, self.average_bias)
+        scores = -distance + bias
         if profiles.taste is not None:
             product = (weights * (profiles.taste @ flat).view(shape)).sum(-1)
             scores += product + (profiles.taste @ self.center)[:, None]
@@ -344,18 +377,17 @@ class ERANScorer:
 
     def _tell(self, profiles: Profiles, owners: Codes, items: Codes, whole: bool) -> Told:
         """Return what `tell_pairs` does, for pairs of a profile and an item."""
-        rules = {rule: rows for rule, rows in self._kinds(items)}
-        special = whole or not rules.keys() <= {"mean", "average"}
+        kinds = dict(self._kinds(items))
+        special = whole or any(self._rule(kind) != "mean" for kind in kinds)
         longest = int(profiles.lengths.max()) if special and len(owners) else 0
         level = profiles.lengths.new_zeros(len(items))
         average = profiles.lengths.new_zeros(len(items))
-        for rule, rows in rules.items():
+        for kind, rows in kinds.items():
             at = torch.from_numpy(owners[rows]).to(self.device)
             chosen = torch.from_numpy(rows).to(self.device)
-            kind = "mean" if rule == "average" else rule
             level[chosen] = self._level(profiles, kind)[at]
-            if rule == "average":
-                average[chosen] = self._average(profiles, kind)[at]
+            if kind == "unknown":
+                average[chosen] = self._average(profiles)[at]
         told = []
         n_fields, n_dim = self.codes.shape[1:]
         for block in row_blocks(len(items), 16 * n_dim * (n_fields + longest)):
@@ -383,8 +415,8 @@ class ERANScorer:
                 histories, past_attention = theirs.histories, theirs.attention
                 entry = torch.from_numpy(histories.owners).to(self.device)
                 similarity = -(theirs.past - personal[entry]).square().sum(1)
-                if self.aggregation in rules and self.aggregation != "mean":
-                    new = torch.from_numpy(rules[self.aggregation][block]).to(self.device)
+                if "new" in kinds and self.aggregation != "mean":
+                    new = torch.from_numpy(kinds["new"][block]).to(self.device)
                     others = _aggregate(similarity, entry, len(now), self.aggregation)
                     parts["similarity"] = torch.where(new, others, parts["similarity"])
             parts["user_level"] = -level[block]

@@ -119,10 +119,12 @@ class ERAN(FieldMasking, NeuralRecommender):
     cold_aggregation : {"mean", "max", "min", "sum"}, default="mean"
         Over the past items in eq. 14: the mean, as for other items; that of the nearest; of the
         farthest, as printed; or the sum.
-    activity_weight : float or None, default=2.0
-        Puts scores of different users on one scale, which `recommend_users` needs: less the
-        user's mean score over the catalogue, plus so many times the logarithm of the number of
-        the user's likes. It changes no order of items. None leaves scores as printed, which
+    activity_weight : float or None, default=1.0
+        Puts scores on one scale, of different users, which `recommend_users` needs, and of items
+        with and without interactions: less the logarithm of what the user's softmax over the
+        catalogue divides by, plus so many times that of the number of the user's likes. 1 makes
+        a score the logarithm of how often the user is to like the item. The catalogue is taken
+        as if all of it were new where new items are scored. None leaves scores as printed, which
         favour users with few likes.
     max_epochs : int, default=20
         Passes over the training data at most. The learning rate falls to zero over them.
@@ -184,9 +186,9 @@ class ERAN(FieldMasking, NeuralRecommender):
     -----
     Eq. 13 sums over the past items; here it is their mean, which orders items alike.
 
-    Where old and new items are candidates together, both are scored by the mean over the past
-    items; a new item has the mean of the item biases. With another `cold_aggregation`,
-    `activity_weight` sets both on the scale of what the rule gives the user's average item.
+    Where old and new items are candidates together, a new item has the mean of the item biases,
+    and `activity_weight` gives all new items together the share that the same number of old
+    ones has.
 
     References
     ----------
@@ -269,7 +271,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         cold_rows: str = "expected",
         cold_training: float = 0.2,
         cold_aggregation: str = "mean",
-        activity_weight: float | None = 2.0,
+        activity_weight: float | None = 1.0,
         max_epochs: int = 20,
         batch_size: int | str = 2000,
         lr: float = 0.005,
