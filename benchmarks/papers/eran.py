@@ -348,7 +348,7 @@ def attention_test(seeds: int, quick: bool) -> None:
     attention, retrained, masked = (
         {field: np.full((n, len(users)), np.nan) for field in fields} for _ in range(3)
     )
-    result = {"fields": fields, "settings": {"accurate": ACCURATE}, "seeds": n, "tests": {}}
+    result = {"fields": fields, "settings": {"accurate": ACCURATE}, "tests": {}}
     for seed in range(n):
         start = time.perf_counter()
         # three test items a user: one alone says little about a user
@@ -369,6 +369,7 @@ def attention_test(seeds: int, quick: bool) -> None:
             rest = AttributeTable(frame.drop(columns=field))
             without = eran("accurate", rest, seed, quick).fit(X_train)
             retrained[field][seed] = reference - worth(without)
+        result["seeds"] = seed + 1
         result["tests"] = tests_of(attention, {"retrained": retrained, "masked": masked}, seed + 1)
         keep("papers_eran_attention_test", result, quick=quick, show=False)
         print(f"seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
