@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ FREEBASE_FIELDS = {
     "film.film.written_by": "writer",
 }
 FIELDS = ["genre", "actor", "director", "writer"]
+
+
+def part_parser(
+    description: str, parts: Iterable[str], seeds: int | None = 3
+) -> argparse.ArgumentParser:
+    """Return what scripts of several tables are called with."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=list(parts), required=True)
+    parser.add_argument("--quick", action="store_true", help="one seed, less data: a smoke test")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    return parser
 
 
 def movielens_100k() -> tuple[pd.DataFrame, AttributeTable]:
@@ -130,8 +144,8 @@ def once(
 ) -> dict[str, Any]:
     """Return what `run(model)` found, now or in an earlier call with these settings.
 
-    A run is known by the table's name, the row, the seed and the model's parameters. Quick runs
-    are not kept.
+    A run is known by the table's name, the row, the seed and the model's parameters, and says so
+    when it is one of an earlier call. Quick runs are not kept.
     """
     if quick:
         return run(model)
@@ -140,7 +154,10 @@ def once(
     digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
     slug = re.sub(r"[^a-z0-9]+", "-", row.lower())
     path = RUNS / name / f"{slug}-seed-{seed}-{digest}.json"
-    if not path.exists():
+    if path.exists():
+        day = time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
+        print(f"{row}, seed {seed}: kept from {day}, {path}", flush=True)
+    else:
         found = run(model)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_suffix(".part")

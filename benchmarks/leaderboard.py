@@ -28,7 +28,7 @@ import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks._common import keep, movielens_1m, movielens_100k
+from benchmarks._common import RUNS, keep, movielens_1m, movielens_100k, part_parser
 from skattrec import (
     AANMF,
     ACAM,
@@ -254,18 +254,11 @@ def _number(value: Any) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--part", choices=PARTS, required=True)
-    parser.add_argument("--quick", action="store_true", help="few users, one epoch: a smoke test")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = part_parser(__doc__, PARTS)
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--skip", nargs="*", default=[])
-    parser.add_argument(
-        "--directory", type=Path, default=Path(__file__).parent / ".runs", help="kept trials"
-    )
+    parser.add_argument("--directory", type=Path, default=RUNS, help="kept trials")
     options = parser.parse_args()
     torch.set_num_threads(1)
     run(options.part, options)

@@ -1,6 +1,7 @@
 """Write the tables of the user guide from what the other scripts left in results.
 
-Run as ``python -m benchmarks.make_tables``. What has no results is left out.
+Run as ``python -m benchmarks.make_tables``. ACAM's page needs all of its results; of the other
+pages, what has no results is left out.
 """
 
 from __future__ import annotations

@@ -25,7 +25,14 @@ SCRIPTS = [
     ),
     *(
         ["papers.reda", "--part", part]
-        for part in ("delicious", "amazon_music", "goodreads", "studies", "profiles")
+        for part in (
+            "delicious",
+            "amazon_music",
+            "goodreads",
+            "convergence",
+            "studies",
+            "profiles",
+        )
     ),
     *(["leaderboard", "--part", part] for part in ("ml100k", "ml1m", "book_crossing", "lastfm")),
     ["cost"],

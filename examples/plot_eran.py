@@ -117,8 +117,10 @@ curves = {
 }
 
 # %%
-# Left: recall. Right: why these users, for the film above. Each row is a user it is shown to, the
-# bars are the shares of attention among the film's networks.
+# Left: recall. Right: the attention behind the sentences. Each row is a user whom the film above
+# is shown to, the bars are the shares of attention among the film's networks. Take them for what
+# the model looked at, not for what these users care about: the user guide holds shares of
+# attention against what users lose without a field, and finds that they hardly tell.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 shown = np.arange(1, 151)

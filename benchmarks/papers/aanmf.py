@@ -14,12 +14,10 @@ are kept, so that a call goes on where the last one stopped.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import torch
 
-from benchmarks._common import Clock, keep, once, spread
+from benchmarks._common import Clock, keep, once, part_parser, spread
 from skattrec import AANMF, BayesianFM, BiasRating, SVDpp
 from skattrec.datasets import fetch_movielens, fetch_movielens_splits
 
@@ -209,11 +207,7 @@ def main():
         "ml1m": (ml1m, 3),
         "attention": (attention, 5),
     }
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=parts, required=True)
-    parser.add_argument("--quick", action="store_true", help="one seed, two epochs: a smoke test")
-    parser.add_argument("--seeds", type=int, help="random splits; default 5 and 3")
-    options = parser.parse_args()
+    options = part_parser(__doc__, parts, seeds=None).parse_args()
     torch.set_num_threads(1)
     part, seeds = parts[options.part]
     part(1 if options.quick else options.seeds or seeds, options.quick)

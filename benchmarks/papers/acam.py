@@ -22,7 +22,6 @@ stopped.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +37,7 @@ from benchmarks._common import (
     movielens_100k,
     once,
     paired,
+    part_parser,
     shuffled,
     spread,
 )
@@ -274,13 +274,7 @@ PARTS: dict[str, Callable[[int, bool], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--part", choices=PARTS, required=True)
-    parser.add_argument("--quick", action="store_true", help="one seed, less data: a smoke test")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
+    options = part_parser(__doc__, PARTS).parse_args()
     torch.set_num_threads(1)
     PARTS[options.part](1 if options.quick else options.seeds, options.quick)
 

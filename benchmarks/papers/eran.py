@@ -19,7 +19,6 @@ where the last one stopped.
 
 from __future__ import annotations
 
-import argparse
 import time
 from copy import copy
 
@@ -30,7 +29,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from benchmarks._common import Clock, keep, once, shuffled, spread
+from benchmarks._common import Clock, keep, once, part_parser, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable
 from skattrec.datasets import fetch_kaggle_movies
@@ -440,11 +439,7 @@ PARTS = {"kaggle": (kaggle, 3), "cold": (cold, 3), "attention_test": (attention_
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=PARTS, required=True)
-    parser.add_argument("--quick", action="store_true", help="one epoch, one seed: a smoke test")
-    parser.add_argument("--seeds", type=int, default=None)
-    options = parser.parse_args()
+    options = part_parser(__doc__, PARTS, seeds=None).parse_args()
     torch.set_num_threads(1)
     run, seeds = PARTS[options.part]
     run(1 if options.quick else options.seeds or seeds, options.quick)

@@ -24,7 +24,6 @@ finished runs are kept, so that a call goes on where the last one stopped.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -34,7 +33,16 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks._common import Clock, keep, movielens_1m, once, peak_memory_gb, shuffled, spread
+from benchmarks._common import (
+    Clock,
+    keep,
+    movielens_1m,
+    once,
+    part_parser,
+    peak_memory_gb,
+    shuffled,
+    spread,
+)
 from skattrec import HKRM, Popularity
 from skattrec.data import AttributeTable, Interactions, NegativeSampler, read_columns
 from skattrec.datasets import (
@@ -235,13 +243,7 @@ def distributions(n_seeds: int, quick: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--part", choices=PARTS, required=True)
-    parser.add_argument("--quick", action="store_true", help="one seed, few users: a smoke test")
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args()
+    options = part_parser(__doc__, PARTS, seeds=5).parse_args()
     torch.set_num_threads(1)
     if options.part == "distributions":
         return distributions(1 if options.quick else options.seeds, options.quick)

@@ -5,6 +5,8 @@ Run as ``python -m benchmarks.papers.reda --part NAME``:
 - ``delicious``, ``amazon_music``, ``goodreads``: the paper's table 2 and its two variants, the
   accurate setting and what it is made of, beside popularity and item kNN;
 - ``studies``: gains by how much a user has liked, and the share of the history that is used;
+- ``convergence``: how many epochs the paper's setting takes, on the last items of the training
+  lines of Delicious, with one aspect, which is cheap;
 - ``profiles``: whether users' own vectors and the memory carry anything, on MovieLens 100K and
   planted preferences, where the whole catalogue is ranked.
 
@@ -19,7 +21,6 @@ that a call goes on where the last one stopped.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks._common import Clock, keep, once, peak_memory_gb, spread
+from benchmarks._common import Clock, keep, once, part_parser, peak_memory_gb, spread
 from skattrec import REDA, ItemKNN, Popularity
 from skattrec.data import Interactions, read_columns
 from skattrec.datasets import fetch_movielens, fetch_reda, make_preferences
@@ -146,10 +147,10 @@ def judged(task: Task, model: Any) -> dict[str, Any]:
     """
     with Clock() as clock:
         model.fit(task.train)
-    found: dict[str, Any] = {"own": drawn_values(task, model), "fit_cpu": clock.cpu}
+    found: dict[str, Any] = {"as_set": drawn_values(task, model), "fit_cpu": clock.cpu}
     if isinstance(model, REDA):
         other = "mean" if model.user_pooling == "population" else "population"
-        found["other"] = drawn_values(task, model.with_scoring(user_pooling=other))
+        found["other_z"] = drawn_values(task, model.with_scoring(user_pooling=other))
         last = model.history_[-1]
         found["ranks"] = {n: last[n] for n in ("relation_rank", "memory_rank") if n in last}
     return found
@@ -164,8 +165,8 @@ def row_of(runs: list[dict[str, Any]], which: str) -> dict[str, Any]:
     row["by_seed"] = {
         name: [float(np.mean(run[which][name])) for run in runs] for name in ("hr@10", "ndcg@10")
     }
-    row["fit_cpu"] = float(np.mean([run["fit_cpu"] for run in runs])) if which == "own" else 0.0
-    if which == "own" and "ranks" in runs[0]:
+    row["fit_cpu"] = float(np.mean([run["fit_cpu"] for run in runs])) if which == "as_set" else 0.0
+    if which == "as_set" and "ranks" in runs[0]:
         row["ranks"] = [run["ranks"] for run in runs]
     return row
 
@@ -201,17 +202,17 @@ def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> No
     name = f"papers_reda_{part}" + ("_validation" if validation else "")
     for row, make in baselines.items():
         found = once(name, row, 0, make(), lambda model: judged(task, model), quick=quick)
-        add(name, result, row, row_of([found], "own"), quick)
+        add(name, result, row, row_of([found], "as_set"), quick)
     for row, (preset, _) in VARIANTS.items():
         runs = []
         for seed in range(seeds):
             model = untrained(part, row, seed, quick)
             run = once(name, row, seed, model, lambda model: judged(task, model), quick=quick)
             runs.append(run)
-        add(name, result, row, row_of(runs, "own"), quick)
+        add(name, result, row, row_of(runs, "as_set"), quick)
         own = REDA.presets[preset]["user_pooling"] != "population"
         label = f"{row}, {'population' if own else 'own'} z"
-        add(name, result, label, row_of(runs, "other"), quick)
+        add(name, result, label, row_of(runs, "other_z"), quick)
 
 
 def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quick: bool) -> None:
@@ -225,6 +226,25 @@ def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quic
         flush=True,
     )
     keep(name, result, quick=quick, show=False)
+
+
+def convergence(seeds: int, quick: bool) -> None:
+    """Measure the paper's setting after more and more epochs."""
+    task = Task("delicious", validation=True, quick=quick)
+    task.drawn = [task.candidates(0)]
+    result: dict[str, Any] = {"seeds": list(range(seeds)), "data": "Delicious", "epochs": {}}
+    name = "papers_reda_convergence"
+    for epochs in (1, 2) if quick else (30, 90, 200):
+        runs = []
+        for seed in range(seeds):
+            model = REDA.from_preset(
+                "paper", n_aspects=1, max_epochs=epochs, random_state=seed, verbose=0, device="cpu"
+            )
+            row = f"{epochs} epochs"
+            runs.append(once(name, row, seed, model, lambda m: judged(task, m), quick=quick))
+        result["epochs"][epochs] = row_of(runs, "as_set")
+        print(epochs, result["epochs"][epochs], flush=True)
+        keep(name, result, quick=quick, show=False)
 
 
 # --- studies -------------------------------------------------------------------------------
@@ -324,11 +344,8 @@ def profiles(seeds: int, quick: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=[*NAMES, "studies", "profiles", "tune"], required=True)
+    parser = part_parser(__doc__, [*NAMES, "studies", "profiles", "tune", "convergence"])
     parser.add_argument("--data", choices=list(NAMES), default="delicious", help="for tune")
-    parser.add_argument("--quick", action="store_true", help="few users, two epochs: a smoke test")
-    parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     seeds = 1 if options.quick else options.seeds
@@ -336,6 +353,8 @@ def main() -> None:
         studies(seeds, options.quick)
     elif options.part == "profiles":
         profiles(seeds, options.quick)
+    elif options.part == "convergence":
+        convergence(seeds, options.quick)
     elif options.part == "tune":
         table(options.data, seeds, options.quick, validation=True)
     else:

@@ -163,7 +163,7 @@ class ERANScorer:
             if module.user_taste is not None:
                 self.taste = _or_average(module.user_taste, has_learnt)
         self.reference = np.arange(0, self.n_items, max(1, self.n_items // _N_REFERENCE))
-        self.references: dict[str, Items] = {}
+        self.references: dict[str, Items] = {}  # what `_catalogue` has made
 
     def over(self, attributes: EncodedAttributes, n_codes: int) -> ERANScorer:
         """Return the same for a catalogue with more items known by attributes."""
@@ -308,14 +308,15 @@ class ERANScorer:
     def _catalogue(self, kind: str) -> Items:
         """Return the items that stand for the catalogue, as they are or as if they were new."""
         known = "new" if kind == "new" else "trained"
-        if known not in self.references:
+        if known in self.references:
+            return self.references[known]
+        if known == "new":
             bias = self.average_bias.expand(len(self.reference))
-            self.references[known] = (
-                Items(*self._encode_new(self.reference), bias)
-                if known == "new"
-                else self.items(self.reference)
-            )
-        return self.references[known]
+            items = Items(*self._encode_new(self.reference), bias)
+        else:
+            items = self.items(self.reference)
+        self.references[known] = items
+        return items
 
     def _score(self, profiles: Profiles, items: Items, rule: str) -> Tensor:
         """Return eq. 13 or 14, and what is added to it, of shape (n, n_items)."""

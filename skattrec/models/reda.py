@@ -197,8 +197,8 @@ class REDA(NeuralRecommender):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # section 4 of the paper, and its authors' code for the start of training; the paper has
-        # batches of 2,000 at a learning rate of .001, which takes hundreds of epochs. Held-out
-        # items of Delicious gain until the 90th epoch, and nothing from more
+        # batches of 2,000 at a learning rate of .001, which takes hundreds of epochs. With 90 the
+        # held-out items of Delicious gain no more, benchmarks/papers/reda.py --part convergence
         "paper": {
             "embedding_dim": 128,
             "user_pooling": "sum",
