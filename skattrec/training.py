@@ -2,7 +2,7 @@
 
 The objective and the sampling of a model live in its training set (see `skattrec.batches`).
 The rest is common: skorch runs the loop (`RecommenderNet`), `train` assembles it with a
-learning-rate schedule, validation on a ranking metric and a progress bar, and
+learning-rate schedule, validation on held-out interactions and a progress bar, and
 `NeuralRecommender` does all this for an estimator.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler, ProgressBar
@@ -315,6 +316,36 @@ class Objective(NamedTuple):
     lower_is_better: bool = False
 
 
+class JudgedRows:
+    """Judges a module by the AUC of held-out labelled rows.
+
+    Attributes
+    ----------
+    labels : ndarray of bool of shape (n_rows,)
+        Which of the rows are liked.
+    scores : ndarray of shape (n_rows,)
+        What the module that was judged last makes of them.
+    """
+
+    def __init__(
+        self,
+        freeze: Callable[[nn.Module], Scorer],
+        interactions: Interactions,
+        held_out: NDArray[np.bool_],
+    ) -> None:
+        self._freeze = freeze
+        liked = interactions.item_lists(interactions.positive & ~held_out)
+        users = interactions.user_codes[held_out]
+        self._queries = Queries(users, liked.take(users))
+        self._items = interactions.item_codes[held_out]
+        self.labels = interactions.positive[held_out]
+
+    def __call__(self, module: nn.Module) -> float:
+        """Return the AUC of this module."""
+        self.scores = self._freeze(module).score_pairs(self._queries, self._items)
+        return float(roc_auc_score(self.labels, self.scores))
+
+
 class NeuralRecommender(BaseRecommender):
     """The neural half of the contract: seeds, held-out interactions, training.
 
@@ -331,6 +362,8 @@ class NeuralRecommender(BaseRecommender):
     _largest_auto_batch: ClassVar[int] = 1024
     # a parameter of models that average their weights over so many last epochs
     n_averaged: int | None = None
+    # a parameter of models that can train against rows that y labels as not liked
+    negatives: str = "sampled"
 
     @abstractmethod
     def _build(
@@ -346,7 +379,7 @@ class NeuralRecommender(BaseRecommender):
         """Return what scores with the module's present weights."""
 
     def _trains_on_labels(self, interactions: Interactions) -> bool:
-        """Whether to take the rows that y labels as not liked for negatives."""
+        """Whether the rows that y labels as not liked are the negatives."""
         labels = not interactions.positive.all()
         if self.negatives == "labelled" and not labels:
             raise ValueError(
@@ -357,12 +390,18 @@ class NeuralRecommender(BaseRecommender):
 
     def _hold_out(self, interactions: Interactions, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Choose the interactions that decide over the best epoch."""
-        return hold_out_recent(interactions, self.validation_fraction)
+        if not self._trains_on_labels(interactions):
+            return hold_out_recent(interactions, self.validation_fraction)
+        held_out = hold_out_random(interactions, self.validation_fraction, rng)
+        both = len(np.unique(interactions.positive[held_out])) == 2
+        return held_out if both else np.zeros_like(held_out)
 
     def _objective(
         self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
     ) -> Objective:
         """Return what judges a module by the held-out interactions."""
+        if self._trains_on_labels(interactions):
+            return Objective("valid_auc", JudgedRows(self._freeze, interactions, held_out))
         return Objective("valid_ndcg@10", self._validator(interactions, held_out, rng))
 
     def _schedule(self, n_epochs: int, steps_per_epoch: int) -> Callable[[int], float]:

@@ -7,10 +7,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback
 from torch import nn
 
-from skattrec import ACAM
+from skattrec import ACAM, ERAN, FM, HKRM
+from skattrec.base import Queries
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Interactions, read_columns
 from skattrec.datasets import make_preferences
@@ -650,3 +652,60 @@ def test_refitting_trains_on_everything_for_the_best_number_of_epochs():
     alone.fit(data)
     users = data["user"].unique()[:5]
     np.testing.assert_array_equal(model.score_items(users), alone.score_items(users))
+
+
+# --- what was labelled as not liked is judged, too ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    made = make_preferences(random_state=0)
+    return made, np.random.default_rng(0).random(len(made.data)) < 0.6
+
+
+@pytest.mark.parametrize("model", [ACAM, ERAN, FM, HKRM])
+def test_training_on_labels_is_judged_by_the_auc_of_held_out_rows(model, labelled):
+    made, liked = labelled
+    expected = []
+
+    class Spied(model):
+        def _objective(self, interactions, held_out, rng):
+            judge = super()._objective(interactions, held_out, rng)
+            assert held_out.sum() == round(0.1 * len(held_out))
+            past = interactions.item_lists(interactions.positive & ~held_out)
+            users = interactions.user_codes[held_out]
+            items = interactions.item_codes[held_out]
+            labels = interactions.positive[held_out]
+
+            def score(module):
+                scorer = self._freeze(module)
+                scores = [
+                    scorer.score_pairs(Queries(users[[n]], past.take(users[[n]])), items[[n]])[0]
+                    for n in range(len(items))
+                ]
+                expected.append(roc_auc_score(labels, scores))
+                return judge.score(module)
+
+            return judge._replace(score=score)
+
+    fitted = Spied(made.item_attributes, max_epochs=2, random_state=0).fit(made.data, liked)
+    judged = [epoch["valid_auc"] for epoch in fitted.history_]
+    # an untrained network of single precision has near ties
+    assert judged == pytest.approx(expected, abs=2e-3)
+    assert len(set(judged)) == 2
+
+
+@pytest.mark.parametrize("model", [ACAM, ERAN, FM, HKRM])
+def test_labels_that_are_not_trained_on_are_not_judged(model, labelled):
+    made, liked = labelled
+    settings = {"max_epochs": 1, "random_state": 0, "negatives": "sampled"}
+    fitted = model(made.item_attributes, **settings).fit(made.data, liked)
+    assert "valid_ndcg@10" in fitted.history_[0]
+    assert "valid_auc" not in fitted.history_[0]
+
+
+def test_held_out_rows_of_one_label_judge_nothing(labelled):
+    made, _ = labelled
+    liked = np.arange(len(made.data)) > 0
+    fitted = ACAM(max_epochs=1, validation_fraction=0.05, random_state=0).fit(made.data, liked)
+    assert not {"valid_auc", "valid_ndcg@10"} & set(fitted.history_[0])

@@ -135,13 +135,14 @@ class ERAN(FieldMasking, NeuralRecommender):
     weight_decay : float, default=0.0
         L2 penalty on all parameters.
     validation_fraction : float or None, default=0.1
-        Share of each user's most recent positives that is held out to choose the best epoch by
-        nDCG@10; None or 0 trains on everything for `max_epochs`. The share is rounded: users
-        with fewer than five positives give none at .1, and if nobody gives any, training runs
-        as without validation. Held-out items are part of histories and networks again when the
-        fitted model is used.
+        Share of the interactions that is held out to choose the best epoch; None or 0 trains on
+        everything for `max_epochs`. It is each user's most recent positives, judged by nDCG@10;
+        the share is rounded: users with fewer than five positives give none at .1. Where y labels
+        rows as not liked and these are trained on, rows are drawn at random and judged by AUC. If
+        there is nothing to judge by, training runs as without validation. Held-out items are part
+        of histories and networks again when the fitted model is used.
     patience : int or None, default=5
-        Epochs without improvement on the held-out positives after which training stops; None
+        Epochs without improvement on the held-out interactions after which training stops; None
         never stops early.
     device : str, default="auto"
         "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -168,7 +169,7 @@ class ERAN(FieldMasking, NeuralRecommender):
     user_ids_, item_ids_ : ndarray of shape (n_users,), (n_items,)
         Ids seen in fit.
     history_ : list of dict
-        For each epoch its training loss, seconds, and validation nDCG@10.
+        For each epoch its training loss, seconds, and validation nDCG@10 or AUC.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module.
     fields_ : tuple of str

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -33,14 +32,13 @@ from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
 from skattrec.training import (
+    JudgedRows,
     NeuralRecommender,
     Objective,
     check_choices,
     check_integer,
     check_number,
     check_switches,
-    hold_out_random,
-    hold_out_recent,
     probabilities,
 )
 
@@ -140,10 +138,11 @@ class HKRM(FieldMasking, NeuralRecommender):
         L2 penalty on embeddings, relations and item biases: twice the lambda_2 of eq. 13.
     validation_fraction : float or None, default=0.1
         Share of the interactions that is held out to choose the best epoch; None or 0 trains on
-        everything for `max_epochs`. Where y labels rows as not liked and these are trained on,
-        rows are drawn at random and judged by AUC. Else it is each user's most recent positives,
-        judged by nDCG@10; then users with fewer than five positives give none at .1. Held-out
-        items are part of the histories again when the fitted model is used.
+        everything for `max_epochs`. It is each user's most recent positives, judged by nDCG@10;
+        the share is rounded: users with fewer than five positives give none at .1. Where y labels
+        rows as not liked and these are trained on, rows are drawn at random and judged by AUC. If
+        there is nothing to judge by, training runs as without validation. Held-out items are part
+        of the histories again when the fitted model is used.
     patience : int or None, default=5
         Epochs without improvement on the held-out interactions after which training stops; None
         never stops early.
@@ -171,7 +170,7 @@ class HKRM(FieldMasking, NeuralRecommender):
     user_ids_, item_ids_ : ndarray of shape (n_users,), (n_items,)
         Ids seen in fit.
     history_ : list of dict
-        For each epoch its training loss, seconds, and validation AUC or nDCG@10.
+        For each epoch its training loss, seconds, and validation nDCG@10 or AUC.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module.
     fields_ : tuple of str
@@ -300,7 +299,7 @@ class HKRM(FieldMasking, NeuralRecommender):
     # --- fit ---------------------------------------------------------------------------
 
     def _fit(self, interactions: Interactions) -> None:
-        self._judged_rows: _LabelledRows | None = None
+        self._judged_rows: _Calibration | None = None
         super()._fit(interactions)
         judged = self._judged_rows
         del self._judged_rows
@@ -386,19 +385,12 @@ class HKRM(FieldMasking, NeuralRecommender):
         free = [f"{n}*" for n in ("weights", "hidden", "output", "offset") if n in names]
         return {"optimizer__param_groups": [(name, {"weight_decay": 0.0}) for name in free]}
 
-    def _hold_out(self, interactions: Interactions, rng: np.random.Generator) -> NDArray[np.bool_]:
-        if not self._trains_on_labels(interactions):
-            return hold_out_recent(interactions, self.validation_fraction)
-        held_out = hold_out_random(interactions, self.validation_fraction, rng)
-        both = len(np.unique(interactions.positive[held_out])) == 2
-        return held_out if both else np.zeros_like(held_out)
-
     def _objective(
         self, interactions: Interactions, held_out: NDArray[np.bool_], rng: np.random.Generator
     ) -> Objective:
         if not self._trains_on_labels(interactions):
             return super()._objective(interactions, held_out, rng)
-        self._judged_rows = _LabelledRows(self, interactions, held_out)
+        self._judged_rows = _Calibration(self._freeze, interactions, held_out)
         return Objective("valid_auc", self._judged_rows)
 
     def _freeze(self, module: nn.Module) -> HKRMScorer:
@@ -620,24 +612,21 @@ def _describe(pair: Explanation, item_names: Mapping[Any, str]) -> str:
     )
 
 
-class _LabelledRows:
-    """Judges a module by the AUC of held-out labelled rows."""
+class _Calibration(JudgedRows):
+    """Keeps how far the probabilities of held-out rows are off, too.
 
-    def __init__(self, model: HKRM, interactions: Interactions, held_out: NDArray[np.bool_]):
-        users, self.group = np.unique(interactions.user_codes[held_out], return_inverse=True)
-        liked = interactions.item_lists(interactions.positive & ~held_out)
-        self.queries = Queries(users, liked.take(users))
-        self.items = interactions.item_codes[held_out]
-        self.labels = interactions.positive[held_out]
-        self.freeze = model._freeze
-        # what to add to the log-odds of each epoch so that their mean probability is right
+    Attributes
+    ----------
+    shifts : list of float
+        What to add to the log-odds of each epoch so that their mean probability is right.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.shifts: list[float] = []
 
     def __call__(self, module: nn.Module) -> float:
-        scorer = self.freeze(module)
-        vectors = scorer.user_vectors(self.queries)
-        group = torch.from_numpy(self.group).to(vectors.device)
-        values = scorer.dot(vectors[group], self.items).astype(np.float64)
-        share = self.labels.mean()
+        auc = super().__call__(module)
+        values, share = self.scores.astype(np.float64), self.labels.mean()
         self.shifts.append(brentq(lambda s: expit(values + s).mean() - share, -50, 50))
-        return float(roc_auc_score(self.labels, values))
+        return auc
