@@ -334,15 +334,23 @@ class JudgedRows:
         held_out: NDArray[np.bool_],
     ) -> None:
         self._freeze = freeze
-        liked = interactions.item_lists(interactions.positive & ~held_out)
-        users = interactions.user_codes[held_out]
-        self._queries = Queries(users, liked.take(users))
+        users, self._group = np.unique(interactions.user_codes[held_out], return_inverse=True)
+        liked = interactions.item_lists(interactions.positive & ~held_out).take(users)
+        self._queries = Queries(users, liked)
         self._items = interactions.item_codes[held_out]
         self.labels = interactions.positive[held_out]
+        # each row comes with its user's history: those of all rows at once may not fit
+        longest = int(liked.lengths.max(initial=1))
+        self._blocks = list(row_blocks(len(self._items), 64 * (longest + 4)))
 
     def __call__(self, module: nn.Module) -> float:
         """Return the AUC of this module."""
-        self.scores = self._freeze(module).score_pairs(self._queries, self._items)
+        scorer = self._freeze(module)
+        scores = [
+            scorer.score_pairs(self._queries.take(self._group[rows]), self._items[rows])
+            for rows in self._blocks
+        ]
+        self.scores = np.concatenate(scores)
         return float(roc_auc_score(self.labels, self.scores))
 
 
