@@ -36,6 +36,10 @@ def title_of(name: str) -> str:
     return name.replace("@", "\\@")
 
 
+def in_seeds(n: int) -> str:
+    return f"{n} seed{'s' if n > 1 else ''}"
+
+
 def read(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
@@ -256,7 +260,7 @@ def eran_attention(result: dict[str, Any]) -> Iterator[str]:
             ]
             for field, row in found.items()
         ]
-        seeds = f"{result['seeds']} seed{'s' if result['seeds'] > 1 else ''}"
+        seeds = in_seeds(result["seeds"])
         yield table(f"Is the attention true? {names[how]}, {seeds}", header, rows)
 
 
@@ -277,7 +281,7 @@ def hkrm() -> Iterator[str]:
         metrics = ["auc", "acc", "clean_auc", *ranking]
         header = ["method", "AUC", "ACC", "clean AUC", *map(title_of, ranking), "CPU s of a fit"]
         seeds = len(result["seeds"])
-        heading = f"{data}, labelled rows 6:2:2, {seeds} seed{'s' if seeds > 1 else ''}"
+        heading = f"{data}, labelled rows 6:2:2, {in_seeds(seeds)}"
         yield table(heading, header, rows_of(result["methods"], metrics))
         if result["paper"]:
             printed = "; ".join(
@@ -304,7 +308,7 @@ def reda() -> Iterator[str]:
         seeds = len(result["seeds"])
         heading = (
             f"{result['data']}, held-out item among 100 others, {result['n_users']:,} users, "
-            f"{result['n_draws']} draws, {seeds} seed{'s' if seeds > 1 else ''}"
+            f"{result['n_draws']} draws, {in_seeds(seeds)}"
         )
         header = ["method", "HR\\@10", "nDCG\\@10", "CPU s of a fit"]
         yield table(heading, header, rows_of(result["rows"], ["hr@10", "ndcg@10"]))
@@ -313,6 +317,9 @@ def reda() -> Iterator[str]:
     result = read("papers_reda_studies")
     if result is not None:
         yield from reda_studies(result)
+    result = read("papers_reda_profiles")
+    if result is not None:
+        yield from reda_profiles(result)
     if found_any:
         yield (
             "*Population's z* has the same nets, each user's own vector replaced by the mean over "
@@ -344,6 +351,24 @@ def reda_studies(result: dict[str, Any]) -> Iterator[str]:
                 [label, f"{group['n_users']:,}", f"{group['ndcg@10, ItemKNN']:.3f}", *values]
             )
         yield table(f"{data}: nDCG\\@10 by the length of the history", header, rows)
+
+
+def reda_profiles(result: dict[str, Any]) -> Iterator[str]:
+    for data, found in result["data"].items():
+        rows = []
+        for name, row in found.items():
+            if "ranks" not in row:
+                rows.append([name, f"{row['own']['ndcg@10']:.4f}", "", "", ""])
+                continue
+            ranks = [row["ranks"].get(f"{kind}_rank") for kind in ("relation", "memory")]
+            values = [pm(row[z]["ndcg@10"], 4) for z in ("own", "population")]
+            rows.append([name, *values, *("" if r is None else f"{r['mean']:.2f}" for r in ranks)])
+        yield table(
+            f"{data}: nDCG\\@10 of the whole catalogue, last item held out, "
+            f"{result['max_epochs']} epochs, {in_seeds(len(result['seeds']))}",
+            ["method", "own z", "population's z", "relation rank", "memory rank"],
+            rows,
+        )
 
 
 def cost() -> Iterator[str]:

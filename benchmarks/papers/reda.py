@@ -22,6 +22,7 @@ that a call goes on where the last one stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -263,23 +264,31 @@ def studies(seeds: int, quick: bool) -> None:
         result["data"][NAMES[part]] = found
         knn = task.per_user(ItemKNN().fit(task.train), task.drawn[0])
         for row in ("REDA", "accurate"):
-            ratios = {ratio: {"hr@10": [], "ndcg@10": []} for ratio in RATIOS}
-            values = {name: np.zeros(len(task.test)) for name in knn}
+            runs = []
             for seed in range(seeds):
-                model = untrained(part, row, seed, quick).fit(task.train)
-                for ratio in RATIOS:
-                    scored = task.per_user(model.with_scoring(action_ratio=ratio), task.drawn[0])
-                    for name, users in scored.items():
-                        ratios[ratio][name].append(float(users.mean()))
-                        if ratio == 1.0:
-                            values[name] += users / seeds
+                model = untrained(part, row, seed, quick)
+                name = f"papers_reda_studies_{part}"
+                runs.append(once(name, row, seed, model, partial(studied, task), quick=quick))
             found["action_ratio"][row] = {
-                str(ratio): {name: spread(v) for name, v in of.items()}
-                for ratio, of in ratios.items()
+                str(ratio): {
+                    name: spread([np.mean(run[str(ratio)][name]) for run in runs]) for name in knn
+                }
+                for ratio in RATIOS
             }
+            values = {name: np.mean([run["1.0"][name] for run in runs], axis=0) for name in knn}
             found["groups"][row] = by_group(task.counts, values, knn)
             print(NAMES[part], row, found["action_ratio"][row], found["groups"][row], flush=True)
             keep("papers_reda_studies", result, quick=quick, show=False)
+
+
+def studied(task: Task, model: REDA) -> dict[str, dict[str, list[float]]]:
+    """Fit, and judge each user by more and more of the history."""
+    model.fit(task.train)
+    found = {}
+    for ratio in RATIOS:
+        scored = task.per_user(model.with_scoring(action_ratio=ratio), task.drawn[0])
+        found[str(ratio)] = {name: users.tolist() for name, users in scored.items()}
+    return found
 
 
 def by_group(counts: np.ndarray, values: dict[str, Any], knn: dict[str, Any]) -> list[Any]:
@@ -308,6 +317,19 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
+def profiled(
+    train: pd.DataFrame, test: pd.DataFrame, scorer: Any, model: REDA
+) -> dict[str, dict[str, float]]:
+    """Fit, and judge with users' own vectors and with the population's."""
+    model.fit(train)
+    last = model.history_[-1]
+    return {
+        "own": scorer(model, test),
+        "population": scorer(model.with_scoring(user_pooling="population"), test),
+        "ranks": {name: last[name] for name in ("relation_rank", "memory_rank") if name in last},
+    }
+
+
 def profiles(seeds: int, quick: bool) -> None:
     """Own vectors against the population's, and the ranks of relations and memory."""
     logs = {
@@ -323,18 +345,16 @@ def profiles(seeds: int, quick: bool) -> None:
         for label, baseline in (("Popularity", Popularity()), ("ItemKNN", ItemKNN())):
             rows[label] = {"own": scorer(baseline.fit(X_train), X_test)}
         for label, params in PROFILES.items():
-            found: dict[str, list[Any]] = {"own": [], "population": [], "ranks": []}
+            runs = []
             for seed in range(seeds):
                 model = REDA(
                     max_epochs=2 if quick else 15, validation_fraction=None, device="cpu",
                     random_state=seed, verbose=0, **params,
-                ).fit(X_train)  # fmt: skip
-                found["own"].append(scorer(model, X_test))
-                same = model.with_scoring(user_pooling="population")
-                found["population"].append(scorer(same, X_test))
-                last = model.history_[-1]
-                ranks = ("relation_rank", "memory_rank")
-                found["ranks"].append({n: last[n] for n in ranks if n in last})
+                )  # fmt: skip
+                judge = partial(profiled, X_train, X_test, scorer)
+                own_name = f"papers_reda_profiles_{name.replace(' ', '_')}"
+                runs.append(once(own_name, label, seed, model, judge, quick=quick))
+            found = {key: [run[key] for run in runs] for key in runs[0]}
             rows[label] = {
                 key: {metric: spread([run[metric] for run in runs]) for metric in runs[0]}
                 for key, runs in found.items()
