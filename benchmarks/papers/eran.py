@@ -19,7 +19,6 @@ where the last one stopped.
 
 from __future__ import annotations
 
-import time
 from copy import copy
 
 import numpy as np
@@ -348,30 +347,39 @@ def attention_test(seeds: int, quick: bool) -> None:
         {field: np.full((n, len(users)), np.nan) for field in fields} for _ in range(3)
     )
     result = {"fields": fields, "settings": {"accurate": ACCURATE}, "tests": {}}
+    name = "papers_eran_attention"
     for seed in range(n):
-        start = time.perf_counter()
         # three test items a user: one alone says little about a user
         cv = LeaveRandomOut(n_items=3, n_splits=1, random_state=seed)
         train, test = next(cv.split(X))
-        X_train, X_test = X.iloc[train], X.iloc[test]
 
-        def worth(model, X_test=X_test):
+        def worth(model, X_test=X.iloc[test]):
             values = judge.per_user(model, X_test).loc[users]
-            return values["auc (100 negatives)"].to_numpy()
+            return values["auc (100 negatives)"].tolist()
 
-        full = eran("accurate", AttributeTable(frame), seed, quick).fit(X_train)
-        reference = worth(full)
-        shares = full.user_attention(users)
+        def whole(model, X_train=X.iloc[train], worth=worth):
+            shares = model.fit(X_train).user_attention(users)
+            return {
+                "worth": worth(model),
+                "attention": {field: shares[field].tolist() for field in fields},
+                "masked": {field: worth(Masked(model, field)) for field in fields},
+            }
+
+        def less(model, X_train=X.iloc[train], worth=worth):
+            return {"worth": worth(model.fit(X_train))}
+
+        model = eran("accurate", AttributeTable(frame), seed, quick)
+        full = once(name, "all fields", seed, model, whole, quick=quick)
+        reference = np.array(full["worth"])
         for field in fields:
-            attention[field][seed] = shares[field].to_numpy()
-            masked[field][seed] = reference - worth(Masked(full, field))
-            rest = AttributeTable(frame.drop(columns=field))
-            without = eran("accurate", rest, seed, quick).fit(X_train)
-            retrained[field][seed] = reference - worth(without)
+            attention[field][seed] = full["attention"][field]
+            masked[field][seed] = reference - full["masked"][field]
+            model = eran("accurate", AttributeTable(frame.drop(columns=field)), seed, quick)
+            without = once(name, f"without {field}", seed, model, less, quick=quick)
+            retrained[field][seed] = reference - without["worth"]
         result["seeds"] = seed + 1
         result["tests"] = tests_of(attention, {"retrained": retrained, "masked": masked}, seed + 1)
         keep("papers_eran_attention_test", result, quick=quick, show=False)
-        print(f"seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
     for how, rows in result["tests"].items():
         for field, row in rows.items():
             print(how, field, {k: round(v, 4) for k, v in row.items()}, flush=True)
