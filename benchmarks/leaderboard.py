@@ -227,6 +227,7 @@ def run(part: str, options: argparse.Namespace) -> None:
             }
             | {
                 "best": [_plain(settings) for settings in comparison.best_params[name]],
+                "tried": tried_of(comparison, name),
                 "fit_cpu": comparison.costs.loc[name, "fit_cpu_seconds"],
                 "tuning_cpu": comparison.costs.loc[name, "tuning_cpu_seconds"],
                 "n_trials": int(comparison.costs.loc[name, "n_trials"]),
@@ -248,6 +249,15 @@ def tests_of(comparison: Any) -> list[dict[str, Any]]:
     found = comparison.test(reference=best, metric=metric)
     columns = ["method", "reference", "difference", "low", "high", "p_permutation_holm"]
     return found[columns].to_dict(orient="records")
+
+
+def tried_of(comparison: Any, name: str) -> list[dict[str, Any]]:
+    """Return the settings that were tried, with their values on held-out training rows."""
+    trials = comparison.trials[comparison.trials["recommender"] == name]
+    return [
+        {"settings": _plain(params), "value": value}
+        for params, value in zip(trials["params"], trials["value"], strict=True)
+    ]
 
 
 def _plain(settings: dict[str, Any] | None) -> dict[str, Any]:
