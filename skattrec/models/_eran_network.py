@@ -133,6 +133,8 @@ class ERANModule(nn.Module):
     Parameters
     ----------
     n_networks, n_items, n_users : int
+    item_bias : ndarray of shape (n_items,) or None
+        Where the items' own numbers in the score start; None: there are none.
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class ERANModule(nn.Module):
         hidden: Sequence[int],
         encoder: str,
         fixed_user: bool,
-        item_bias: bool,
+        item_bias: NDArray[np.float32] | None,
         user_product: bool,
         decode: bool,
         beta: float,
@@ -173,7 +175,9 @@ class ERANModule(nn.Module):
         else:
             users = torch.randn(n_users, embedding_dim, generator=generator) * 0.1
             self.users = nn.Parameter(users)
-        self.item_bias = nn.Parameter(torch.zeros(n_items)) if item_bias else None
+        self.item_bias = None
+        if item_bias is not None:
+            self.item_bias = nn.Parameter(torch.from_numpy(item_bias))
         self.user_taste = None
         if user_product:
             taste = torch.randn(n_users, embedding_dim, generator=generator) * 0.1

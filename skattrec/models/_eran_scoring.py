@@ -108,8 +108,8 @@ class ERANScorer:
     module : ERANModule
     graph : ItemGraph
         A trained item that is isolated in all networks is encoded as a new one.
-    counts : ndarray of shape (n_items,)
-        How many users liked each trained item.
+    popularity : ndarray of shape (n_items,)
+        What trained items score for users without a history; an item without interactions has 0.
     learnt : ndarray of bool of shape (n_users,)
         Whose vectors training has moved; those of the others stand for the average user.
     n_codes : int
@@ -125,7 +125,7 @@ class ERANScorer:
         module: ERANModule,
         graph: ItemGraph,
         *,
-        counts: NDArray[Any],
+        popularity: NDArray[Any],
         learnt: NDArray[np.bool_],
         n_codes: int,
         aggregation: str,
@@ -155,8 +155,8 @@ class ERANScorer:
                 at = torch.from_numpy(np.flatnonzero(alone)).to(self.device)
                 self.codes[at], self.present[at] = self._encode_new(np.flatnonzero(alone))
                 self.bias[at] = self.average_bias
-            popularity = torch.log1p(torch.from_numpy(counts).to(codes))
-            self.popularity = popularity - popularity.mean()
+            self.popularity = torch.from_numpy(popularity - popularity.mean()).to(codes)
+            self.unpopular = -float(popularity.mean())
             has_learnt = torch.from_numpy(learnt).to(self.device)
             self.users = _or_average(module.users, has_learnt)
             self.taste = None
@@ -278,7 +278,7 @@ class ERANScorer:
     def _popularity(self, items: Codes) -> Tensor:
         """Return what items score for who has no history; an unknown one as the mean item."""
         unknown = torch.from_numpy(items == self.n_codes - 1).to(self.device)
-        new = self.popularity.min().expand(len(items)).masked_fill(unknown, 0.0)
+        new = self.popularity.new_full((len(items),), self.unpopular).masked_fill(unknown, 0.0)
         return self._per_item(self.popularity, items, new)
 
     def _shifted(self, profiles: Profiles, items: Codes, kind: str) -> Tensor:

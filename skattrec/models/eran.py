@@ -105,7 +105,8 @@ class ERAN(FieldMasking, NeuralRecommender):
     fixed_user : bool, default=False
         Whether the attention vector of all users stays at ones (eRAN-L2).
     item_bias : bool, default=True
-        Whether each item has a number of its own in the score; the paper's model has none.
+        Whether each item has a number of its own in the score, which starts at the logarithm of
+        its likes (of likes to dislikes, where these are trained on); the paper's model has none.
     user_product : bool, default=False
         Whether a second vector of the user, times the personal vector of the item, is part of
         the score. Not in the paper.
@@ -119,13 +120,14 @@ class ERAN(FieldMasking, NeuralRecommender):
     cold_aggregation : {"mean", "max", "min", "sum"}, default="mean"
         Over the past items in eq. 14: the mean, as for other items; that of the nearest; of the
         farthest, as printed; or the sum.
-    activity_weight : float or None, default=1.0
+    activity_weight : float, "auto" or None, default="auto"
         Puts scores on one scale, of different users, which `recommend_users` needs, and of items
         with and without interactions: less the logarithm of what the user's softmax over the
         catalogue divides by, plus so many times that of the number of the user's likes. 1 makes
         a score the logarithm of how often the user is to like the item. The catalogue is taken
         as if all of it were new where new items are scored. None leaves scores as printed, which
-        favour users with few likes.
+        favour users with few likes. "auto" is 1, but None where labelled negatives are trained
+        on: a score then tells whether a user likes what is shown, not how often.
     max_epochs : int, default=20
         Passes over the training data at most. The learning rate falls to zero over them.
     batch_size : int or "auto", default=2000
@@ -140,7 +142,8 @@ class ERAN(FieldMasking, NeuralRecommender):
         the share is rounded: users with fewer than five positives give none at .1. Where y labels
         rows as not liked and these are trained on, rows are drawn at random and judged by AUC. If
         there is nothing to judge by, training runs as without validation. Held-out items are part
-        of histories and networks again when the fitted model is used.
+        of histories again when the fitted model is used, but not of the networks, which stay as
+        the encoders know them.
     patience : int or None, default=5
         Epochs without improvement on the held-out interactions after which training stops; None
         never stops early.
@@ -272,7 +275,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         cold_rows: str = "expected",
         cold_training: float = 0.2,
         cold_aggregation: str = "mean",
-        activity_weight: float | None = 1.0,
+        activity_weight: float | str | None = "auto",
         max_epochs: int = 20,
         batch_size: int | str = 2000,
         lr: float = 0.005,
@@ -331,6 +334,8 @@ class ERAN(FieldMasking, NeuralRecommender):
     ) -> tuple[nn.Module, nn.Module, TrainingSet]:
         self._check_parameters()
         labelled = self._trains_on_labels(interactions)
+        self._popularity = log_odds(interactions, rows, labelled=labelled)
+        bias = (self._popularity - self._popularity.mean()).astype(np.float32)
         # held-out rows are in no network
         graph = self._connect(interactions, rows)
         decode = self.net_weight > 0
@@ -342,7 +347,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             hidden=self.hidden,
             encoder=self.encoder,
             fixed_user=self.fixed_user,
-            item_bias=self.item_bias,
+            item_bias=bias if self.item_bias else None,
             user_product=self.user_product,
             decode=decode,
             beta=self.beta,
@@ -376,24 +381,34 @@ class ERAN(FieldMasking, NeuralRecommender):
         )
 
     def _fit(self, interactions: Interactions) -> None:
+        self._level_weight = self._activity_weight(interactions)
         super()._fit(interactions)
         if self.validation_fraction:
-            # what was held out tells of its items once the model is used
-            self._graph = self._connect(interactions, np.ones(len(interactions), dtype=bool))
+            # who has no history is served by all that is known; the networks stay as trained
+            everything = np.ones(len(interactions), dtype=bool)
+            labelled = self._trains_on_labels(interactions)
+            self._popularity = log_odds(interactions, everything, labelled=labelled)
             self._scorer = self._freeze(self.net_.module_)
         self.fields_ = self._graph.fields
         self.isolated_ = pd.Series(self._graph.isolated, self.fields_, name="isolated")
-        del self._graph, self._learnt  # the scorer has made its tables
+        # the scorer has made its tables
+        del self._graph, self._learnt, self._popularity, self._level_weight
+
+    def _activity_weight(self, interactions: Interactions) -> float | None:
+        """Return `activity_weight`, and what "auto" stands for."""
+        if self.activity_weight == "auto":
+            return None if self._trains_on_labels(interactions) else 1.0
+        return cast("float | None", self.activity_weight)
 
     def _freeze(self, module: nn.Module) -> ERANScorer:
         return ERANScorer(
             cast(ERANModule, module),
             self._graph,
-            counts=np.bincount(self._liked.items, minlength=len(self._items)),
+            popularity=self._popularity,
             learnt=self._learnt,
             n_codes=self._n_codes,
             aggregation=self.cold_aggregation,
-            activity_weight=self.activity_weight,
+            activity_weight=self._level_weight,
         )
 
     def _add_items(self) -> None:
@@ -413,7 +428,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             "user_product",
         )
         check_widths(self, "hidden")
-        if self.activity_weight is not None:
+        if self.activity_weight not in (None, "auto"):
             check_number(self, "activity_weight")
         if self.recon_sample is not None:
             check_integer(self, "recon_sample")
@@ -530,6 +545,22 @@ class ERAN(FieldMasking, NeuralRecommender):
             parts=told.parts,
             describe=describe_by_neighbour,
         ).named({})
+
+
+def log_odds(
+    interactions: Interactions, rows: NDArray[np.bool_], *, labelled: bool
+) -> NDArray[np.float64]:
+    """Return the logarithm of each item's likes, or of its likes to its dislikes.
+
+    One like, and one dislike, are added: an item without rows has 0.
+    """
+    liked = rows & interactions.positive
+    n_items = interactions.n_items
+    odds = 1.0 + np.bincount(interactions.item_codes[liked], minlength=n_items)
+    if labelled:
+        disliked = rows & ~interactions.positive
+        odds /= 1.0 + np.bincount(interactions.item_codes[disliked], minlength=n_items)
+    return np.log(odds)
 
 
 def _closeness(similarity: NDArray[Any]) -> NDArray[np.float64]:

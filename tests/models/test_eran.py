@@ -159,7 +159,7 @@ def network(seed=0, *, unfiltered=True, decode=False, **switches):
     settings = {
         "encoder": "tanh",
         "fixed_user": False,
-        "item_bias": True,
+        "item_bias": np.zeros(N_ITEMS, dtype=np.float32),
         "user_product": True,
         "beta": 0.2,
     }
@@ -436,7 +436,7 @@ def test_few_items_are_cut_out_of_the_networks_and_count_the_same():
         **settings,
     )
     module = ERANModule(
-        1, n, 40, embedding_dim=4, hidden=(6,), encoder="tanh", fixed_user=False, item_bias=True,
+        1, n, 40, embedding_dim=4, hidden=(6,), encoder="tanh", fixed_user=False, item_bias=None,
         user_product=False, decode=False, beta=0.2, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     few, all_ = np.arange(8), np.arange(len(training_set))
@@ -489,7 +489,7 @@ def test_the_joint_loss_is_equation_12():
 
 def gradient(form, *, solved):
     """Train on one triple whose negative is nearer than its positive, or the reverse."""
-    module = network(user_product=False, item_bias=False)
+    module = network(user_product=False, item_bias=None)
     interactions = log_of({0: [0, 1], 1: [2, 5, 0, 3], 3: [4, 8, 1, 5, 3]})
     training_set = triples(interactions, n_partners=1, n_negatives=1)
     batch, target = training_set.batch(np.array([0]), np.random.default_rng(0))
@@ -538,7 +538,7 @@ def scorer(
     return ERANScorer(
         module,
         graph,
-        counts=np.asarray(bought().sum(0)),
+        popularity=np.log1p(np.asarray(bought().sum(0))),
         learnt=np.array([len(BOUGHT[u]) > 1 for u in range(N_USERS)]),
         n_codes=UNKNOWN + 1,
         aggregation=aggregation,
@@ -720,7 +720,7 @@ def test_the_fitted_model_scores_by_its_networks(log, model):
     assert not hasattr(model, "_for_scoring")
 
 
-def test_held_out_interactions_are_in_the_networks_once_it_serves(log, monkeypatch):
+def test_held_out_interactions_are_in_histories_and_popularity_but_in_no_network(log, monkeypatch):
     graphs = []
     build = ItemGraph.build.__func__
 
@@ -730,14 +730,52 @@ def test_held_out_interactions_are_in_the_networks_once_it_serves(log, monkeypat
 
     monkeypatch.setattr(ItemGraph, "build", classmethod(spy))
     model = fitted(log, validation_fraction=0.5)
-    (training, in_training), (everything, serving) = graphs
-    held_out = model._hold_out(Interactions(read_columns(log.data)), None)
-    assert training.nnz == len(log.data) - held_out.sum()
-    assert everything.nnz == len(log.data)
-    assert in_training.networks.degrees.sum() < serving.networks.degrees.sum()
-    assert_allclose(model.isolated_, serving.isolated)
-    fitted(log, validation_fraction=None)
-    assert len(graphs) == 3
+    ((training, graph),) = graphs
+    interactions = Interactions(read_columns(log.data))
+    held_out = model._hold_out(interactions, None)
+    assert 0 < held_out.sum() == len(log.data) - training.nnz
+    assert_allclose(model.isolated_, graph.isolated)
+    known = log.data[log.data["user"] == "u001"]
+    told = model.explain([["u001", model.item_ids_[0]]]).history[0]
+    assert set(told) == set(known["item"]) - {model.item_ids_[0]}
+    counts = np.log1p(np.bincount(interactions.item_codes))
+    nobody = model.score_items(["nobody"])[0]
+    assert_allclose(nobody, counts - counts.mean(), atol=1e-5)
+
+
+def test_item_biases_start_at_the_logarithm_of_likes_or_of_likes_to_dislikes():
+    X = [["a", "x"], ["a", "y"], ["b", "x"], ["b", "z"], ["c", "x"], ["c", "y"], ["d", "z"]]
+    y = np.array([1, 1, 1, 0, 1, 0, 0])
+    frozen = {"net_params": {"optimizer": torch.optim.SGD}, "lr": 1e-12}
+    params = {"embedding_dim": 2, "max_epochs": 1, "validation_fraction": None, "device": "cpu"}
+
+    def biases(y, **more):
+        model = ERAN(**params | frozen | more, random_state=0).fit(X, y)
+        return model.net_.module_.item_bias.detach().numpy()
+
+    likes = np.log([4, 3, 3])  # of x, y, z, one added
+    assert_allclose(biases(None), likes - likes.mean(), atol=1e-5)
+    likes = np.log([4, 2, 1])
+    assert_allclose(biases(y, negatives="sampled"), likes - likes.mean(), atol=1e-5)
+    odds = np.log([4, 2 / 2, 1 / 3])
+    assert_allclose(biases(y, negatives="labelled"), odds - odds.mean(), atol=1e-5)
+
+
+def test_scores_are_shared_out_where_negatives_are_drawn_and_plain_where_they_are_labelled(log):
+    y = np.where(np.arange(len(log.data)) % 3 == 0, 0.0, 1.0)
+    pairs = log.data.iloc[:50]
+
+    def scores(negatives, **params):
+        params |= TINY | {"random_state": 0, "validation_fraction": None}
+        return (
+            ERAN(log.item_attributes, negatives=negatives, **params)
+            .fit(log.data, y)
+            .predict(pairs)
+        )
+
+    for negatives, meant in {"sampled": 1.0, "labelled": None}.items():
+        assert_array_equal(scores(negatives), scores(negatives, activity_weight=meant))
+    assert np.abs(scores("labelled") - scores("labelled", activity_weight=1.0)).max() > 1e-3
 
 
 EFFECTS = {
