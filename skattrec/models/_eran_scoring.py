@@ -143,18 +143,17 @@ class ERANScorer:
             # a shift that all codes share changes no distance, but costs digits
             self.center = codes.mean((0, 1))
             self.codes = codes - self.center  # (n_items, K, dim)
-            self.present = torch.from_numpy(graph.present).to(self.device)
+            # a copy: the graph trains on
+            self.present = torch.tensor(graph.present, device=self.device)
             self.bias = codes.new_zeros(self.n_items)
             if module.item_bias is not None:
                 self.bias = module.item_bias.detach().clone()
-            # what no other item is connected to has learnt nothing, its bias neither
-            alone = ~graph.present.any(axis=1)
-            rest = self.bias[torch.from_numpy(~alone).to(self.device)]
-            self.average_bias = rest.mean() if len(rest) else codes.new_zeros(())
-            if alone.any() and self.attribute_rows is not None:
-                at = torch.from_numpy(np.flatnonzero(alone)).to(self.device)
-                self.codes[at], self.present[at] = self._encode_new(np.flatnonzero(alone))
-                self.bias[at] = self.average_bias
+            self.average_bias = self.bias.mean()
+            # what no other item is connected to is known by its attributes and its bias alone
+            alone = np.flatnonzero(~graph.present.any(axis=1))
+            if len(alone) and self.attribute_rows is not None:
+                at = torch.from_numpy(alone).to(self.device)
+                self.codes[at], self.present[at] = self._encode_new(alone)
             self.popularity = torch.from_numpy(popularity - popularity.mean()).to(codes)
             self.unpopular = -float(popularity.mean())
             has_learnt = torch.from_numpy(learnt).to(self.device)

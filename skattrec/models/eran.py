@@ -336,7 +336,9 @@ class ERAN(FieldMasking, NeuralRecommender):
         self._check_parameters()
         labelled = self._trains_on_labels(interactions)
         self._popularity = log_odds(interactions, rows, labelled=labelled)
-        bias = (self._popularity - self._popularity.mean()).astype(np.float32)
+        bias = self._popularity - self._popularity.mean()
+        # what only held-out rows know starts, and stays, as the average item
+        bias[np.bincount(interactions.item_codes[rows], minlength=len(bias)) == 0] = 0
         # held-out rows are in no network
         graph = self._connect(interactions, rows)
         decode = self.net_weight > 0
@@ -348,7 +350,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             hidden=self.hidden,
             encoder=self.encoder,
             fixed_user=self.fixed_user,
-            item_bias=bias if self.item_bias else None,
+            item_bias=bias.astype(np.float32) if self.item_bias else None,
             user_product=self.user_product,
             decode=decode,
             beta=self.beta,

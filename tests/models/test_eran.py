@@ -198,16 +198,16 @@ class ByHand:
         self.K = module.n_networks
         self.unfiltered = self.K == 3
         S = networks_by_hand(unfiltered=self.unfiltered) if rows is None else rows
-        self.codes, self.present, self.serving = {}, {}, serving
+        self.codes, self.present = {}, {}
         for item in range(N_ITEMS):
             self.codes[item] = [self.encode(k, S[k, item]) for k in range(self.K)]
             self.present[item] = [
                 bool(S[k, item].any()) if mask_isolated else self.has_value(k, item)
                 for k in range(self.K)
             ]
-        self.alone = [i for i in range(N_ITEMS) if not any(self.present[i])]
-        if serving:  # an item without any neighbour is scored as a new one
-            new_rows = (new_rows or {}) | {i: shared_rows(i, self.unfiltered) for i in self.alone}
+        alone = [i for i in range(N_ITEMS) if not any(self.present[i])]
+        if serving:  # an item without any neighbour is encoded as a new one
+            new_rows = (new_rows or {}) | {i: shared_rows(i, self.unfiltered) for i in alone}
         for item, row in (new_rows or {}).items():
             self.codes[item] = [self.encode(k, row[k]) for k in range(self.K)]
             self.present[item] = [bool(row[k].any()) for k in range(self.K)]
@@ -260,10 +260,8 @@ class ByHand:
         return -np.sum((self.personal(z, i) - self.personal(z, j)) ** 2)
 
     def extra(self, user, z, item):
-        new = item >= N_ITEMS or (self.serving and item in self.alone)
-        trained = [i for i in range(N_ITEMS) if not (self.serving and i in self.alone)]
         bias = self.w["item_bias"]
-        score = bias[trained].mean() if new else bias[item]
+        score = bias.mean() if item >= N_ITEMS else bias[item]
         return score + self.taste(user) @ self.personal(z, item)
 
     def taste(self, user):
@@ -759,6 +757,41 @@ def test_item_biases_start_at_the_logarithm_of_likes_or_of_likes_to_dislikes():
     assert_allclose(biases(y, negatives="sampled"), likes - likes.mean(), atol=1e-5)
     odds = np.log([4, 2 / 2, 1 / 3])
     assert_allclose(biases(y, negatives="labelled"), odds - odds.mean(), atol=1e-5)
+
+
+def test_a_net_scores_alike_however_often_it_is_judged():
+    """Item 6 was bought with nothing: scoring encodes it by attributes, training goes on as it was."""
+    module = network()
+    graph = ItemGraph.build(
+        bought(), encoded_cells(), unfiltered=True, mask_isolated=True, expected=False
+    )
+    present = graph.present.copy()
+    assert not present[6].any()
+    first, second = (
+        ERANScorer(
+            module,
+            graph,
+            popularity=np.log1p(np.asarray(bought().sum(0))),
+            learnt=np.ones(N_USERS, dtype=bool),
+            n_codes=UNKNOWN + 1,
+            aggregation="mean",
+            activity_weight=None,
+        ).score_items(queries(), np.arange(UNKNOWN + 1))
+        for _ in range(2)
+    )
+    assert_array_equal(graph.present, present)
+    assert_array_equal(first, second)
+
+
+def test_an_item_of_held_out_rows_alone_has_the_average_bias(log):
+    model = fitted(log, max_epochs=2, validation_fraction=0.5)
+    interactions = Interactions(read_columns(log.data))
+    held_out = model._hold_out(interactions, None)
+    counts = np.bincount(interactions.item_codes[~held_out], minlength=interactions.n_items)
+    bias = model.net_.module_.item_bias.detach().numpy()
+    assert (counts == 0).any()
+    assert_array_equal(bias[counts == 0], 0)
+    assert (bias[counts > 0] != 0).all()
 
 
 def test_scores_are_shared_out_where_negatives_are_drawn_and_plain_where_they_are_labelled(log):
