@@ -760,7 +760,7 @@ def test_item_biases_start_at_the_logarithm_of_likes_or_of_likes_to_dislikes():
 
 
 def test_a_net_scores_alike_however_often_it_is_judged():
-    """Item 6 was bought with nothing: scoring encodes it by attributes, training goes on as it was."""
+    """Item 6 was bought with nothing: scoring takes its attributes, training does not."""
     module = network()
     graph = ItemGraph.build(
         bought(), encoded_cells(), unfiltered=True, mask_isolated=True, expected=False
