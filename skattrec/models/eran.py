@@ -339,6 +339,9 @@ class ERAN(FieldMasking, NeuralRecommender):
         bias = self._popularity - self._popularity.mean()
         # what only held-out rows know starts, and stays, as the average item
         bias[np.bincount(interactions.item_codes[rows], minlength=len(bias)) == 0] = 0
+        self._level_weight = self.activity_weight
+        if self.activity_weight == "auto":
+            self._level_weight = None if labelled else 1.0
         # held-out rows are in no network
         graph = self._connect(interactions, rows)
         decode = self.net_weight > 0
@@ -384,7 +387,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         )
 
     def _fit(self, interactions: Interactions) -> None:
-        self._level_weight = self._activity_weight(interactions)
         super()._fit(interactions)
         if self.validation_fraction:
             # who has no history is served by all that is known; the networks stay as trained
@@ -397,12 +399,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         # the scorer has made its tables
         del self._graph, self._learnt, self._popularity, self._level_weight
 
-    def _activity_weight(self, interactions: Interactions) -> float | None:
-        """Return `activity_weight`, and what "auto" stands for."""
-        if self.activity_weight == "auto":
-            return None if self._trains_on_labels(interactions) else 1.0
-        return cast("float | None", self.activity_weight)
-
     def _freeze(self, module: nn.Module) -> ERANScorer:
         return ERANScorer(
             cast(ERANModule, module),
@@ -411,7 +407,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             learnt=self._learnt,
             n_codes=self._n_codes,
             aggregation=self.cold_aggregation,
-            activity_weight=self._level_weight,
+            activity_weight=cast("float | None", self._level_weight),
         )
 
     def _add_items(self) -> None:
@@ -432,7 +428,10 @@ class ERAN(FieldMasking, NeuralRecommender):
         )
         check_widths(self, "hidden")
         if self.activity_weight not in (None, "auto"):
-            check_number(self, "activity_weight")
+            try:
+                check_number(self, "activity_weight")
+            except ValueError as error:
+                raise ValueError(f"{error}, or 'auto', or None") from None
         if self.recon_sample is not None:
             check_integer(self, "recon_sample")
         if self.cold_training > 1:

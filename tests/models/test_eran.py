@@ -930,6 +930,7 @@ def test_presets_are_parameters(log):
         ({"item_bias": "yes"}, "item_bias='yes'"),
         ({"mask_isolated": None}, "mask_isolated=None"),
         ({"activity_weight": -1.0}, "activity_weight=-1.0"),
+        ({"activity_weight": "log"}, "activity_weight='log'.* or 'auto', or None"),
     ],
 )
 def test_parameters_out_of_range_are_named(log, params, message):
