@@ -223,6 +223,15 @@ def eran() -> Iterator[str]:
             "Printed in the paper, with the cast where we have the producing company: precision "
             ".1289, .0789 and .0570, nDCG .4702, .5167 and .5340."
         )
+    result = read("papers_eran_settings")
+    if result is not None:
+        header = ["setting", "nDCG\\@10", "CPU s of a fit"]
+        rows = [
+            [name, pm(row["ndcg@10"], 3), f"{row['fit_cpu']['mean']:.0f}"]
+            for name, row in result["rows"].items()
+        ]
+        seeds = in_seeds(result["seeds"])
+        yield table(f"Parts of the accurate setting, held-out training rows, {seeds}", header, rows)
     result = read("papers_eran_cold")
     if result is not None:
         for label, found in result["held_out"].items():
