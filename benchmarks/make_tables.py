@@ -231,7 +231,8 @@ def eran() -> Iterator[str]:
             for name, row in result["rows"].items()
         ]
         seeds = in_seeds(result["seeds"])
-        yield table(f"Parts of the accurate setting, held-out training rows, {seeds}", header, rows)
+        title = f"Parts of the accurate setting, held-out training rows, {seeds}"
+        yield table(title, header, rows)
     result = read("papers_eran_cold")
     if result is not None:
         for label, found in result["held_out"].items():
