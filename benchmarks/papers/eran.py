@@ -72,7 +72,7 @@ def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
 
 def kaggle(seeds: int, quick: bool) -> None:
     X, table = movies()
-    l2 = {"alpha": 0.0, "fixed_user": True}
+    l2 = {"alpha": 0.0}
     rows = {
         "popularity": lambda seed: Popularity(),
         "item-kNN, popularity tie-break": lambda seed: ItemKNN(),

@@ -79,8 +79,8 @@ class ERAN(FieldMasking, NeuralRecommender):
         Whether a field in which an item has no neighbour leaves the attention. All such items
         have one and the same code there. A field in which an item has no value always leaves it.
     alpha : float, default=1.0
-        Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out (eRAN-L2, with
-        ``fixed_user=True``).
+        Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out, and with it
+        what tells users apart: the attention vector of all is then ones (eRAN-L2).
     net_weight : float, default=0.0
         Weight of the reconstruction loss of eq. 3; the paper has 1. 0 leaves the decoders out
         (eRAN-L1).
@@ -102,8 +102,6 @@ class ERAN(FieldMasking, NeuralRecommender):
     negatives : {"auto", "sampled", "labelled"}, default="auto"
         Train against drawn items, or against the rows that y labels as not liked; "auto" takes
         labelled ones where there are any.
-    fixed_user : bool, default=False
-        Whether the attention vector of all users stays at ones (eRAN-L2).
     item_bias : bool, default=True
         Whether each item has a number of its own in the score, which starts at the logarithm of
         its likes (of likes to dislikes, where these are trained on); the paper's model has none.
@@ -270,7 +268,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         n_partners: int = 5,
         n_negatives: int = 4,
         negatives: str = "auto",
-        fixed_user: bool = False,
         item_bias: bool = True,
         user_product: bool = False,
         cold_rows: str = "expected",
@@ -306,7 +303,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         self.n_partners = n_partners
         self.n_negatives = n_negatives
         self.negatives = negatives
-        self.fixed_user = fixed_user
         self.item_bias = item_bias
         self.user_product = user_product
         self.cold_rows = cold_rows
@@ -352,7 +348,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             embedding_dim=self.embedding_dim,
             hidden=self.hidden,
             encoder=self.encoder,
-            fixed_user=self.fixed_user,
+            fixed_user=self.alpha == 0,
             item_bias=bias.astype(np.float32) if self.item_bias else None,
             user_product=self.user_product,
             decode=decode,
@@ -422,7 +418,6 @@ class ERAN(FieldMasking, NeuralRecommender):
             self,
             "copurchase_network",
             "mask_isolated",
-            "fixed_user",
             "item_bias",
             "user_product",
         )

@@ -822,7 +822,6 @@ EFFECTS = {
     "ranking_loss": "sigmoid",
     "n_partners": 1,
     "n_negatives": 2,
-    "fixed_user": True,
     "item_bias": False,
     "user_product": True,
     "cold_training": 0.0,
@@ -888,7 +887,7 @@ def test_negatives_come_from_labels_where_they_are(log):
 def test_variant_l1_has_no_decoder_and_variant_l2_no_user(log):
     l1 = fitted(log, net_weight=0.0)
     assert not any(name.startswith("decoder") for name in l1.net_.module_.state_dict())
-    l2 = fitted(log, alpha=0.0, net_weight=1.0, fixed_user=True, item_bias=False)
+    l2 = fitted(log, alpha=0.0, net_weight=1.0, item_bias=False)
     assert_array_equal(l2.user_embeddings_, 1)
     assert l2.history_[-1]["train_loss"] < l2.history_[0]["train_loss"]
 
