@@ -58,7 +58,7 @@ class RatingRecommender(RegressorMixin, NeuralRecommender):
 
     _predicts_ratings = True
     # a pair costs little beside the optimiser's pass over all vectors in every step
-    _largest_auto_batch = 8192
+    _auto_batch = (32, 8192)
 
     @abstractmethod
     def _estimate(

@@ -126,14 +126,17 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def resolve_batch_size(batch_size: int | str, n_rows: int, largest: int = 1024) -> int:
+def resolve_batch_size(
+    batch_size: int | str, n_rows: int, smallest: int = 32, largest: int = 1024
+) -> int:
     """Return the size itself; for "auto" one that makes about 100 steps an epoch.
 
-    Powers of two from 32 to `largest`: small data still gets enough steps to be learnt from.
+    A power of two, but at least `smallest` and at most `largest`: small data still gets enough
+    steps to be learnt from.
     """
     if batch_size != "auto":
         return int(batch_size)
-    return int(2 ** np.clip(np.floor(np.log2(max(n_rows, 1) / 64)), 5, np.log2(largest)))
+    return int(np.clip(2 ** np.floor(np.log2(max(n_rows, 1) / 64)), smallest, largest))
 
 
 # what the estimator decides; a second value beside it would win in silence
@@ -366,8 +369,8 @@ class NeuralRecommender(BaseRecommender):
 
     # positives of this many users decide over the best epoch: enough to tell epochs apart
     _n_validation_users: ClassVar[int] = 512
-    # what batch_size="auto" takes at most
-    _largest_auto_batch: ClassVar[int] = 1024
+    # what batch_size="auto" takes at least and at most
+    _auto_batch: ClassVar[tuple[int, int]] = (32, 1024)
     # a parameter of models that average their weights over so many last epochs
     n_averaged: int | None = None
     # a parameter of models that can train against rows that y labels as not liked
@@ -463,9 +466,7 @@ class NeuralRecommender(BaseRecommender):
         """Build the module and train it on the chosen rows."""
         generator = torch.Generator().manual_seed(int(for_weights.generate_state(1)[0]))
         module, criterion, training_set = self._build(interactions, rows, generator)
-        batch_size = resolve_batch_size(
-            self.batch_size, len(training_set), self._largest_auto_batch
-        )
+        batch_size = resolve_batch_size(self.batch_size, len(training_set), *self._auto_batch)
         return train(
             module,
             criterion,

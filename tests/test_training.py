@@ -428,9 +428,11 @@ def test_auto_batch_size_is_a_power_of_two_that_makes_about_100_steps(n_rows, si
     assert resolve_batch_size(7, n_rows) == 7
 
 
-def test_auto_batch_size_ends_where_the_model_says():
+def test_auto_batch_size_starts_and_ends_where_the_model_says():
     assert resolve_batch_size("auto", 900_000, largest=8192) == 8192
     assert resolve_batch_size("auto", 100_000, largest=8192) == 1024
+    assert resolve_batch_size("auto", 100_000, smallest=2000, largest=8192) == 2000
+    assert resolve_batch_size("auto", 200_000, smallest=2000, largest=8192) == 2048
 
 
 # --- what is printed ---------------------------------------------------------------------
