@@ -270,7 +270,7 @@ def eran_attention(result: dict[str, Any]) -> Iterator[str]:
                 f"{row['attention']:.3f} ({row['attention_std_over_users']:.3f})",
                 f"{row['loss_without']:.4f} ({row['loss_standard_error']:.4f})",
                 f"{row['spearman']:+.3f}",
-                f"{row['p_holm']:.3f}",
+                p_value(row["p_holm"]),
                 ", ".join(f"{row[f'loss_of_{who}_40']:+.4f}" for who in ("max", "min", "random")),
             ]
             for field, row in found.items()
