@@ -65,33 +65,63 @@ def fitted_popularity(estimator: Any, catalogue: Vocabulary, log: Any) -> tuple[
 
 
 def observed_items(
-    estimator: Any, rows: JudgedRows, log: Any, histories: Any = None
+    estimator: Any, rows: JudgedRows, log: Any, given: Any = None
 ) -> tuple[Vocabulary, ItemLists]:
-    """Return the catalogue, and what of it each judged user is known to have met."""
-    has_catalogue = hasattr(estimator, "item_ids_") and hasattr(estimator, "seen_items")
+    """Return the catalogue, and what of it each judged user is known to have met.
+
+    `given` are rows of X that are not judged; whatever y says of them, they were observed.
+    """
     if log is not None:
-        columns = read_columns(log, name="interactions")
-        catalogue, items = Vocabulary.from_values(columns.items)
-        pairs = [(rows.users.encode(columns.users), items)]
-    elif has_catalogue:
+        catalogue, _ = Vocabulary.from_values(read_columns(log, name="interactions").items)
+    elif _knows_fit(estimator):
         catalogue, _ = Vocabulary.from_values(np.asarray(estimator.item_ids_))
-        pairs = []
     else:
         raise ValueError(
             f"{type(estimator).__name__} knows neither its catalogue nor what it saw in fit, so "
             "negatives cannot be drawn; give the full log to the scorer, as in "
             "make_ranking_scorer(..., interactions=X)"
         )
-    if histories is not None:
-        given = read_columns(histories)
-        pairs.append((rows.users.encode(given.users), catalogue.encode(given.items)))
+    pairs = _pairs_before(estimator, rows, log, catalogue)
+    if given is not None:
+        columns = read_columns(given)
+        pairs.append((rows.users.encode(columns.users), catalogue.encode(columns.items)))
     pairs.append((rows.user_codes, catalogue.encode(rows.items.ids)[rows.item_codes]))
-    if has_catalogue:
+    return catalogue, _joined(pairs, len(rows.users), len(catalogue))
+
+
+def met_items(estimator: Any, rows: JudgedRows, log: Any, catalogue: Vocabulary) -> ItemLists:
+    """Return what of a catalogue each judged user met in the log or in fit, sorted."""
+    if log is None and not _knows_fit(estimator):
+        raise ValueError(
+            f"{type(estimator).__name__} does not know what it saw in fit, which is no candidate; "
+            "give the log to the scorer, as in make_ranking_scorer(..., interactions=X_train)"
+        )
+    pairs = _pairs_before(estimator, rows, log, catalogue)
+    return _joined(pairs, len(rows.users), len(catalogue))
+
+
+def _knows_fit(estimator: Any) -> bool:
+    return hasattr(estimator, "item_ids_") and hasattr(estimator, "seen_items")
+
+
+def _pairs_before(
+    estimator: Any, rows: JudgedRows, log: Any, catalogue: Vocabulary
+) -> list[tuple[Ints, Ints]]:
+    """Return codes of users and items of the log and of fit, -1 where unknown."""
+    pairs = []
+    if log is not None:
+        columns = read_columns(log, name="interactions")
+        pairs.append((rows.users.encode(columns.users), catalogue.encode(columns.items)))
+    if _knows_fit(estimator):
         users, columns_seen = estimator.seen_items(rows.users.ids).nonzero()
         codes = catalogue.encode(np.asarray(estimator.item_ids_))
         pairs.append((users.astype(np.int64), codes[columns_seen]))
+    return pairs
+
+
+def _joined(pairs: list[tuple[Ints, Ints]], n_users: int, n_items: int) -> ItemLists:
     users, items = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return catalogue, _distinct(users, items, len(rows.users), len(catalogue))
+    return _distinct(users, items, n_users, n_items)
 
 
 def generator_of(user_id: Any, random_state: int) -> np.random.Generator:
@@ -101,6 +131,8 @@ def generator_of(user_id: Any, random_state: int) -> np.random.Generator:
     process the user comes up.
     """
     name = user_id.item() if isinstance(user_id, np.generic) else user_id
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)  # the same id, from an array that is float for its ratings
     seed = np.random.SeedSequence([int(random_state), zlib.crc32(repr(name).encode())])
     return np.random.default_rng(seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from skattrec.metrics._candidates import (
     draw_unobserved,
     fitted_popularity,
     generator_of,
+    met_items,
     observed_items,
     predict_scores,
     table_like,
@@ -36,10 +37,17 @@ def _blocks(n_users: int, bytes_per_user: int) -> Iterator[Ints]:
         yield np.arange(start, min(start + size, n_users))
 
 
+class FoldIn(NamedTuple):
+    """What of X is not judged, but given at scoring time."""
+
+    histories: Any  # its positives
+    given: Any  # all of it
+
+
 def rank_catalogue(
     recommender: Any,
     rows: JudgedRows,
-    histories: Any,
+    fold_in: FoldIn | None,
     list_lengths: set[int],
     random_state: int,
 ) -> tuple[RankedPositives, dict[int, Ints]]:
@@ -47,15 +55,16 @@ def rank_catalogue(
     catalogue = Vocabulary(np.asarray(recommender.item_ids_))
     codes = catalogue.encode(rows.items.ids)
     positives = rows.positives()
+    _check_known(codes[positives.items], rows)
     profiles = []
     lists: dict[int, list[Ints]] = {k: [] for k in list_lengths}
     for users in _blocks(len(rows.users), len(catalogue) * _BYTES_PER_SCORE):
         ids = rows.users.ids[users]
         hits = positives.take(users)
         columns = codes[hits.items]
-        options = {} if histories is None else {"histories": histories}
+        options = {} if fold_in is None else {"histories": fold_in.histories}
         scores = np.asarray(recommender.score_items(ids, **options))
-        excluded = _excluded(recommender, catalogue, ids, scores.shape, histories)
+        excluded = _excluded(recommender, catalogue, ids, scores.shape, fold_in)
         known = columns >= 0
         excluded[hits.owners[known], columns[known]] = False
         profiles.append(RankedPositives.from_matrix(scores, hits.indptr, columns, excluded))
@@ -68,14 +77,25 @@ def rank_catalogue(
     )
 
 
+def _check_known(codes: Ints, rows: JudgedRows) -> None:
+    """Refuse positives of which none can be found, whoever looks for them."""
+    if (codes < 0).all():
+        items = rows.items.ids[rows.positives().items]
+        raise ValueError(
+            f"none of the {len(items)} positives, such as item {shown(items[0])}, is in the "
+            "catalogue, so that every recommender would get 0; use candidates='test' for items "
+            "that fit never saw, or name candidates for each user"
+        )
+
+
 def _excluded(
     recommender: Any,
     catalogue: Vocabulary,
     ids: NDArray[Any],
     scored: tuple[int, ...],
-    histories: Any,
+    fold_in: FoldIn | None,
 ) -> NDArray[np.bool_]:
-    """Return what each user met, in fit or in the histories."""
+    """Return what each user met, in fit or in the rows that are given."""
     shape = (len(ids), len(catalogue))
     seen = recommender.seen_items(ids)
     if scored != shape or seen.shape != shape:
@@ -84,8 +104,8 @@ def _excluded(
             f"(users, item_ids_), got {scored} and {seen.shape}"
         )
     excluded = seen.toarray() != 0
-    if histories is not None:
-        given = read_columns(histories)
+    if fold_in is not None:
+        given = read_columns(fold_in.given)
         owners = Vocabulary(ids).encode(given.users)
         columns = catalogue.encode(given.items)
         inside = (owners >= 0) & (columns >= 0)
@@ -102,13 +122,15 @@ def rank_sampled(
     by_popularity: bool,
     seeds: list[int],
     log: Any,
-    histories: Any,
+    fold_in: FoldIn | None,
 ) -> list[RankedPositives]:
     """Rank positives among drawn negatives, once for each seed."""
-    catalogue, observed = observed_items(estimator, rows, log, histories)
+    given = None if fold_in is None else fold_in.given
+    catalogue, observed = observed_items(estimator, rows, log, given)
     counts = fitted_popularity(estimator, catalogue, log)[0] if by_popularity else None
     positives = rows.positives()
     codes = catalogue.encode(rows.items.ids)
+    _check_known(codes[positives.items], rows)
     pairs_per_user = n_negatives + len(positives.items) // len(rows.users) + 1
     profiles: list[list[RankedPositives]] = [[] for _ in seeds]
     for users in _blocks(len(rows.users), pairs_per_user * _BYTES_PER_PAIR):
@@ -117,8 +139,8 @@ def rank_sampled(
         items = codes[hits.items]
         known = items >= 0
         everything = None
-        if histories is not None:  # predict takes none
-            everything = np.asarray(estimator.score_items(ids, histories=histories))
+        if fold_in is not None:  # predict takes no histories
+            everything = np.asarray(estimator.score_items(ids, histories=fold_in.histories))
         for seed, ranked in zip(seeds, profiles, strict=True):
             drawn = _draw(ids, met, len(catalogue), counts, n_negatives, seed)
             owners = np.concatenate([hits.owners[known], drawn.owners])
@@ -154,6 +176,24 @@ def _draw(
             drawn.append(draw_by_popularity(rng, observed, counts, n_negatives))
     indptr = np.cumsum([0, *map(len, drawn)])
     return ItemLists(indptr, np.concatenate(drawn))
+
+
+def rank_test_items(estimator: Any, X: Any, rows: JudgedRows, log: Any) -> RankedPositives:
+    """Rank positives among the items that anybody has in X, less what the user met before."""
+    met = met_items(estimator, rows, log, rows.items)
+    positives = rows.positives()
+    profiles = []
+    for users in _blocks(len(rows.users), len(rows.items) * _BYTES_PER_PAIR):
+        before, hits = met.take(users), positives.take(users)
+        is_candidate = np.ones((len(users), len(rows.items)), dtype=bool)
+        is_candidate[before.owners, before.items] = False
+        is_positive = np.zeros_like(is_candidate)
+        is_positive[hits.owners, hits.items] = True
+        owners, items = np.nonzero(is_candidate | is_positive)
+        pairs = table_like(X, rows.users.ids[users][owners], rows.items.ids[items])
+        scores = predict_scores(estimator, pairs)
+        profiles.append(RankedPositives.from_rows(is_positive[owners, items], scores, owners))
+    return RankedPositives.concatenate(profiles)
 
 
 def rank_given(

@@ -32,7 +32,14 @@ from skattrec.metrics._beyond import (
 from skattrec.metrics._candidates import JudgedRows, fitted_popularity
 from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
-from skattrec.metrics._rankers import rank_catalogue, rank_given, rank_labelled, rank_sampled
+from skattrec.metrics._rankers import (
+    FoldIn,
+    rank_catalogue,
+    rank_given,
+    rank_labelled,
+    rank_sampled,
+    rank_test_items,
+)
 from skattrec.metrics._recommend_only import RecommendOnly
 
 
@@ -58,12 +65,13 @@ def make_ranking_scorer(
         "novelty@k" (`novelty`) and "diversity@k" (`intra_list_diversity`). A single one makes the
         scorer return a float; a sequence makes it return a dict from name to float, all from one
         ranking.
-    candidates : {"all", "labelled"}, int or mapping, default="all"
+    candidates : {"all", "test", "labelled"}, int or mapping, default="all"
         Among what a user's positives are ranked.
 
         - "all": the whole catalogue less what the user was seen with in fit. The user's own
           positives are never left out, not even if fit saw them. A positive that fit does not
-          know is not a candidate and counts as missed. Needs a recommender.
+          know is not a candidate and counts as missed; to know none of all is an error. Needs a
+          recommender.
         - int: that many negatives a user, or all there are if fewer, drawn without replacement
           from the catalogue, never an observed pair: seen in fit, in a row of X, or in
           `interactions`. The draw depends on `random_state`, the catalogue, the user and the
@@ -73,6 +81,9 @@ def make_ranking_scorer(
         - mapping of user id to item ids: those items and the user's positives, as published with
           a data set (`fetch_movielens_ncf`). Each user who is judged must be in it. ``predict``
           scores all of them, also items that fit never saw, by the estimator's own policy.
+        - "test": the items that anybody has in X, less what the user was seen with in fit or in
+          `interactions`. For `NewItemSplit`: there these are the items that fit never saw, which
+          models score by their attributes, others all alike.
         - "labelled": the user's rows of X, those with ``y <= positive_threshold`` being the
           negatives.
     sampling : {"uniform", "popularity"}, default="uniform"
@@ -176,7 +187,7 @@ class RankingScorer:
     Parameters
     ----------
     metrics : str or sequence of str, default="ndcg@10"
-    candidates : {"all", "labelled"}, int or mapping, default="all"
+    candidates : {"all", "test", "labelled"}, int or mapping, default="all"
     sampling : {"uniform", "popularity"}, default="uniform"
     n_draws : int, default=1
     positive_threshold : float, default=None
@@ -239,11 +250,11 @@ class RankingScorer:
             if not candidates:
                 raise ValueError("candidates is an empty mapping: it names items for nobody")
         elif not sampled and not (
-            isinstance(candidates, str) and candidates in ("all", "labelled")
+            isinstance(candidates, str) and candidates in ("all", "test", "labelled")
         ):
             raise ValueError(
-                "candidates must be 'all', 'labelled' or a number of negatives a user (an int "
-                f"of 1 or more), or a mapping of user to items, got {candidates!r}"
+                "candidates must be 'all', 'test', 'labelled', a number of negatives a user (an "
+                f"int of 1 or more), or a mapping of user to items, got {candidates!r}"
             )
         if self.sampling not in ("uniform", "popularity"):
             raise ValueError(f"sampling must be 'uniform' or 'popularity', got {self.sampling!r}")
@@ -267,12 +278,27 @@ class RankingScorer:
                 "given candidates are scored by predict, which takes no histories: leave out "
                 "fold_in or candidates"
             )
+        if self.candidates == "test":
+            raise ValueError(
+                "candidates='test' are scored by predict, which takes no histories: leave out "
+                "fold_in or candidates"
+            )
         if self.candidates == "labelled":
             raise ValueError("candidates='labelled' ranks the rows as they are, without fold_in")
         if self.interactions is not None:
             raise ValueError(
                 "interactions is for estimators without a catalogue, which have no "
                 "fold_in; leave one of them out"
+            )
+        if getattr(self.fold_in, "n_splits", 1) != 1:
+            raise ValueError(
+                f"fold_in={self.fold_in!r} makes several splits, and a user has one history; set "
+                "n_splits=1"
+            )
+        if not _is_integer(getattr(self.fold_in, "random_state", 0)):
+            raise ValueError(
+                f"fold_in={self.fold_in!r} draws anew each time, so that estimators would not be "
+                "judged on the same rows; give it an int as random_state"
             )
 
     def _check_lists(self) -> None:
@@ -304,6 +330,8 @@ class RankingScorer:
             notes += [f"{self.n_draws} draws"] if self.n_draws > 1 else []
         elif isinstance(self.candidates, Mapping):
             notes.append("given candidates")
+        elif self.candidates == "test":
+            notes.append("test items")
         elif self.candidates == "labelled":
             notes.append("labelled")
         return notes if self.fold_in is None else [*notes, "fold-in"]
@@ -414,28 +442,34 @@ class RankingScorer:
         estimator, recommender, steps = self._read_estimator(estimator)
         log = None
         recommends_only = self.candidates == "all" and not hasattr(estimator, "score_items")
-        needs_log = self._is_sampled or self._needs("novelty") or recommends_only
+        beyond_rows = self._is_sampled or self.candidates == "test"
+        needs_log = beyond_rows or self._needs("novelty") or recommends_only
         if self.interactions is not None and needs_log:
             log = _transform(steps, self.interactions)
         X = _transform(steps, X)
         if recommends_only:
             estimator = RecommendOnly(estimator, log, X)
         positive = self._positive(y, len(read_columns(X).users), recommender)
-        histories = None
+        fold_in = None
         if self.fold_in is not None:
             given, judged = next(iter(without_leak_warning(self.fold_in).split(X, y)))
-            histories = _safe_indexing(X, given[positive[given]])
+            fold_in = FoldIn(
+                histories=_safe_indexing(X, given[positive[given]]),
+                given=_safe_indexing(X, given),
+            )
             X, positive = _safe_indexing(X, judged), positive[judged]
         rows = JudgedRows.of(read_columns(X), positive)
         items: dict[int, Ints] = {}
         if self.candidates == "all":
             lengths = {m.k for m in self._parsed if isinstance(m, ListMetric)}
             ranked, items = rank_catalogue(
-                estimator, rows, histories, lengths, int(self.random_state)
+                estimator, rows, fold_in, lengths, int(self.random_state)
             )
             draws = [ranked]
         elif isinstance(self.candidates, Mapping):
             draws = [rank_given(estimator, X, rows, self.candidates)]
+        elif self.candidates == "test":
+            draws = [rank_test_items(estimator, X, rows, log)]
         elif self.candidates == "labelled":
             draws = [rank_labelled(estimator, X, rows)]
         else:
@@ -447,7 +481,7 @@ class RankingScorer:
                 by_popularity=self.sampling == "popularity",
                 seeds=[int(self.random_state) + draw for draw in range(self.n_draws)],
                 log=log,
-                histories=histories,
+                fold_in=fold_in,
             )
         return rows.users.ids, draws, self._lists(estimator, items, log)
 

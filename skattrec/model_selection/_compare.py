@@ -34,6 +34,9 @@ from skattrec.model_selection._tasks import RankingTask, Task, read_task
 
 Settings = dict[str, Any]
 
+# how many settings are drawn at most for each that is looked for
+_MOST_DRAWS = 100
+
 
 def compare(
     recommenders: Mapping[str, Any],
@@ -132,8 +135,9 @@ def compare(
     Raises
     ------
     ValueError, TypeError
-        A metric that does not fit an estimator or y, before anything is trained; a recommender
-        that `search` does not mention; a parameter out of its range.
+        A metric that does not fit an estimator or y, before anything is trained, where the kind of
+        estimator tells (not whether its predictions are probabilities); a recommender that
+        `search` does not mention; a parameter out of its range.
     RuntimeError
         Every recommender failed.
 
@@ -388,17 +392,25 @@ def _draw_settings(estimator: Any, space: Any, n_trials: int, random_state: int)
                 f"search names {unknown}, which {type(estimator).__name__} does not have; its "
                 f"parameters are {sorted(own)}"
             )
+        seeds = [name for name in part if name in _seed_parameters(estimator)]
+        if seeds:
+            raise ValueError(
+                f"search names {seeds}, which compare sets to each of `seeds`: leave it out"
+            )
     settings: list[Settings] = [{}]
     if not any(spaces):
         return settings
-    n_drawn = n_trials
     if all(isinstance(values, (list, tuple)) for part in spaces for values in part.values()):
-        n_drawn = min(n_drawn, len(ParameterGrid(spaces)))  # else the sampler warns
+        n_drawn = min(n_trials, len(ParameterGrid(spaces)))  # else the sampler warns
+    else:
+        n_drawn = _MOST_DRAWS * n_trials  # distributions of integers may repeat themselves
     met = set()
     for drawn in ParameterSampler(spaces, n_drawn, random_state=random_state):
+        if len(settings) == n_trials:
+            break
         identity = joblib.hash(sorted(drawn.items(), key=lambda pair: pair[0]))
         is_own = all(joblib.hash(value) == joblib.hash(own[name]) for name, value in drawn.items())
-        if identity not in met and not is_own and len(settings) < n_trials:
+        if identity not in met and not is_own:
             settings.append({name: _plain(value) for name, value in drawn.items()})
         met.add(identity)
     return settings

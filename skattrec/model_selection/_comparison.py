@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,9 +163,9 @@ class Comparison:
         """
         styles = {_BEST: "**{}**", _SECOND: "<u>{}</u>", 0: "{}"}
         table = self._styled(decimals, costs, styles)
-        heads = ["", *(str(name) for name in table.columns)]
+        heads = ["", *(_in_markdown(str(name)) for name in table.columns)]
         lines = [_row(heads), _row(["---", *["---:"] * table.shape[1]])]
-        lines += [_row([str(name), *table.loc[name]]) for name in table.index]
+        lines += [_row([_in_markdown(str(name)), *table.loc[name]]) for name in table.index]
         return "\n".join([*lines, "", *(f"{note}  " for note in self._notes())])
 
     def to_latex(self, *, decimals: int = 4, costs: bool = True) -> str:
@@ -183,13 +184,13 @@ class Comparison:
             A ``tabular`` with the rules of booktabs; the notes are comments above it.
         """
         styles = {_BEST: r"\textbf{{{}}}", _SECOND: r"\underline{{{}}}", 0: "{}"}
-        table = self._styled(decimals, costs, styles, escape=_escaped)
-        heads = ["", *(_escaped(str(name)) for name in table.columns)]
+        table = self._styled(decimals, costs, styles, escape=_in_latex)
+        heads = ["", *(_in_latex(str(name)) for name in table.columns)]
         lines = [f"% {note}" for note in self._notes()]
         lines += [rf"\begin{{tabular}}{{l{'r' * table.shape[1]}}}", r"\toprule"]
         lines += [" & ".join(heads) + r" \\", r"\midrule"]
         for name in table.index:
-            lines.append(" & ".join([_escaped(str(name)), *table.loc[name]]) + r" \\")
+            lines.append(" & ".join([_in_latex(str(name)), *table.loc[name]]) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
     def _cells(self, decimals: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -205,7 +206,8 @@ class Comparison:
             cells[metric] = texts
             if not metric.startswith(_NOT_RANKED):
                 # what is printed alike is marked alike
-                places = mean.round(decimals).rank(method="min", ascending=False)
+                printed = mean.map(lambda value: float(f"{value:.{decimals}f}"))
+                places = printed.rank(method="min", ascending=False)
                 ranks.loc[places == 1, metric] = _BEST
                 second = places[places > 1].min()
                 if (places == 1).sum() == 1:
@@ -268,7 +270,8 @@ class Comparison:
         errors = self.runs[self.runs["error"].notna()]
         for name, error in errors.groupby("recommender", sort=False)["error"].first().items():
             notes.append(f"{name} failed: {error}")
-        return notes
+        # a note is a line: reprs and errors may have several
+        return [" ".join(note.split()) for note in notes]
 
     def __repr__(self) -> str:
         return self.table()
@@ -342,10 +345,25 @@ def _row(cells: Sequence[str]) -> str:
 
 _LATEX = str.maketrans(
     {character: "\\" + character for character in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
 )
+# an underscore inside a word means itself
+_MARKDOWN = re.compile(r"([\\|*`<>\[\]]|(?<![^\W_])_|_(?![^\W_]))")
 
 
-def _escaped(text: str) -> str:
+def _in_latex(text: str) -> str:
     """Return text that LaTeX prints as it is."""
     return text.translate(_LATEX)
+
+
+def _in_markdown(text: str) -> str:
+    """Return text that Markdown prints as it is, in one cell of a table."""
+    return _MARKDOWN.sub(r"\\\1", text)

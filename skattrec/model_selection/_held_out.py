@@ -87,6 +87,9 @@ class RandomInteractionSplit(_RandomSplit):
     def _check_parameters(self) -> None:
         _check_size(self.test_size)
         _check_count(self.n_splits, "n_splits")
+        for name in ("keep_users", "keep_items"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
     def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
         n_rows = len(columns.users)
@@ -178,8 +181,9 @@ class NewItemSplit(_RandomSplit):
     """Hold out items with all their rows: they are known by their attributes alone.
 
     The test rows are those of the held-out items, of users who have a training row. Models
-    that represent items by attributes can score these items; judge how well users are found
-    for them, or how well they are ranked among each other.
+    that represent items by attributes can score these items; judge how well they are ranked
+    among each other, by ``make_ranking_scorer(candidates="test")``. The catalogue of fit holds
+    none of them, so there is nothing to find in it.
 
     Parameters
     ----------

@@ -182,11 +182,19 @@ def _float_arrays(value: Any) -> Iterator[Any]:
 def data_identity(X: Any, y: Any) -> str:
     """Return a hash of the rows by value, whatever kind of table they are in."""
     frame = as_frame(X)
-    hashes = [pd.util.hash_pandas_object(frame[[label]], index=False) for label in frame.columns]
     content: list[Any] = [[str(label) for label in frame.columns]]
-    content += [joblib.hash(values.to_numpy()) for values in hashes]
+    content += [_column_identity(frame[label]) for label in frame.columns]
     content.append(None if y is None else joblib.hash(read_target(y)))
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _column_identity(column: pd.Series) -> str:
+    hashes: Any
+    try:
+        hashes = pd.util.hash_pandas_object(column, index=False).to_numpy()
+    except TypeError:  # lists and the like, which a pipeline may use
+        hashes = column.tolist()
+    return str(joblib.hash(hashes))
 
 
 def _identity(value: Any) -> Any:
@@ -217,7 +225,14 @@ class Store:
         """Return what was kept of a run, None if nothing was."""
         if self.folder is None or not self._path(run, key).exists():
             return None
-        kept = json.loads(self._path(run, key).read_text())
+        path = self._path(run, key)
+        try:
+            kept = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path} holds no record that can be read ({error}); delete it, and the run is "
+                "made again"
+            ) from error
         return kept["record"] if kept["key"] == key else None
 
     def write(self, run: Run, key: str, record: Record) -> None:

@@ -373,6 +373,8 @@ class LeaveRandomOut(_LeaveOut):
             limit, size=self.n_splits, dtype=np.uint64, endpoint=True
         )
         ids = vocabulary.ids
+        if ids.dtype.kind == "f" and not (ids % 1).any():
+            ids = ids.astype(np.int64)  # the same ids, from an array that is float for its times
         hashes = pd.util.hash_array(ids.astype(object) if ids.dtype.kind in "US" else ids)
         places = _places_from_end(users, times).astype(np.uint64)
         for salt in salts:
@@ -562,6 +564,12 @@ class GlobalTimeSplit(_InteractionSplit):
             later = ~before
             if split + 1 < len(ends):
                 later &= times < ends[split + 1]
+            if not later.any():
+                raise ValueError(
+                    f"test_size={size!r} leaves split {split} without a test row: its {n_test} "
+                    "row(s) have the same timestamp as the next split's, and rows with equal "
+                    "timestamps are not divided; raise test_size or use finer timestamps"
+                )
             has_history = np.zeros(len(vocabulary), dtype=bool)
             has_history[users[before]] = True
             is_test = later & has_history[users]

@@ -22,9 +22,19 @@ from scipy import stats
 Floats = NDArray[np.float64]
 
 _CELLS = 4_000_000  # of a block of resamples
-_METRIC_WORDS = frozenset(
-    "accuracy acc aucpr auc auroc brier coverage diversity error f1 gini hit hitrate hits hr "
-    "logloss loss mae map mape mrr mse ndcg novelty precision prec r2 recall rmse rr".split()
+_METRIC_WORDS = (
+    "accuracy acc aucpr auc auroc brier coverage diversity error f1 gini hitrate hits hr "
+    "logloss loss mae map mape mrr mse ndcg novelty precision prec r2 recall rmse rr"
+)
+# what a name may hold that is no data set's: "MAE", "HR@10" or "HR10", "P@5", "hit rate", "fold 1"
+_NO_DATA_SET = re.compile(
+    rf"""(?<![a-z0-9]) (?:
+        (?: {_METRIC_WORDS.replace(" ", "|")} ) [\s_@-]* \d*
+        | (?: p | r | ap | hit ) @ \d+
+        | hit [\s_-] (?: rate | ratio )
+        | (?: fold | seed | split | repeat | repetition ) [\s_-]* \d+
+    ) (?![a-z0-9])""",
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -79,7 +89,9 @@ def paired_tests(
     Notes
     -----
     Where most users score 0 under both methods, as with hit rates, the signed ranks of the few
-    others decide Wilcoxon's test. The permutation test is about the mean that the table prints.
+    others decide Wilcoxon's test. The permutation test is about the mean over users: what a table
+    of rankings prints. Tables of ratings and clicks print means over rows, in which a user with
+    many rows counts more.
 
     References
     ----------
@@ -109,7 +121,8 @@ def paired_tests(
         raise ValueError(f"reference={reference!r} is none of the methods {list(values.columns)}")
     rows = []
     for method, other in pairs:
-        differences = (values[method] - values[other]).dropna().to_numpy(dtype=np.float64)
+        both = values[[method, other]].dropna().to_numpy(dtype=np.float64)
+        differences = both[:, 0] - both[:, 1]
         if len(differences) < 2:
             raise ValueError(
                 f"{method} and {other} have {len(differences)} user(s) in common; two are needed"
@@ -121,7 +134,7 @@ def paired_tests(
             | _intervals(differences, n_resamples, confidence_level, rng)
             | {
                 "p_permutation": sign_flip_test(differences, n_resamples, rng),
-                "p_wilcoxon": _wilcoxon(differences),
+                "p_wilcoxon": _wilcoxon(differences, np.abs(both).max()),
             }
         )
     tests = pd.DataFrame(rows)
@@ -198,10 +211,13 @@ def _effect(mean: Any, mean_square: Any, n: int) -> Any:
     return np.where(constant, np.sign(mean) * np.where(mean == 0, 0, np.inf), mean / deviation)
 
 
-def _wilcoxon(differences: Floats) -> float:
-    if not differences.any():
+def _wilcoxon(differences: Floats, scale: float) -> float:
+    # equal differences may differ in the last digits, and ranks would tell them apart
+    grain = 1e-9 * scale
+    grains = np.round(differences / grain) if grain else differences
+    if not grains.any():
         return 1.0
-    return float(stats.wilcoxon(differences, zero_method="pratt").pvalue)
+    return float(stats.wilcoxon(grains, zero_method="pratt").pvalue)
 
 
 def _check_resampling(n_resamples: Any, confidence_level: Any) -> None:
@@ -433,11 +449,11 @@ def _check_data_sets(index: pd.Index) -> None:
         twice = index[index.duplicated()][0]
         raise ValueError(f"scores have several rows named {twice!r}. {way_out}")
     for name in index:
-        words = set(re.split(r"[^a-z0-9]+", str(name).lower()))
-        if words & _METRIC_WORDS:
+        found = _NO_DATA_SET.search(str(name))
+        if found:
             raise ValueError(
-                f"the row {name!r} of scores is named after a metric "
-                f"({', '.join(sorted(words & _METRIC_WORDS))}). {way_out}"
+                f"the row {name!r} of scores is named after a metric, fold or seed "
+                f"({found[0]!r}). {way_out}"
             )
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics as sk
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 
 from skattrec.data.interactions import read_columns, read_target
@@ -190,6 +189,8 @@ class RankingTask(Task):
         scorer = self.scorer
         if scorer.candidates == "all":
             text = "positives are ranked among the whole catalogue, less what fit saw"
+        elif scorer.candidates == "test":
+            text = "positives are ranked among the items of all test rows, less what fit saw"
         elif scorer.candidates == "labelled":
             text = "the labelled rows of each user are ranked"
         elif isinstance(scorer.candidates, Mapping):
@@ -234,7 +235,8 @@ def _log_losses(y: Values, chance: Values) -> Values:
 
 
 def _wrong(y: Values, chance: Values) -> Values:
-    return ((chance >= 0.5) != (y == 1)).astype(np.float64)
+    # at one half predict takes the first class
+    return ((chance > 0.5) != (y == 1)).astype(np.float64)
 
 
 def _mean_of(losses: Callable[[Values, Values], Values]) -> Callable[[Values, Values], float]:
@@ -344,6 +346,14 @@ class ClickTask(_PairTask):
     def check(self, name: str, estimator: Any, y: Any) -> None:
         if not hasattr(_innermost(estimator), "predict"):
             raise TypeError(f"{self.names[0]!r} needs predict, which {name} does not have")
+        low, high = self.labels
+        threshold = getattr(_innermost(estimator), "positive_threshold", low)
+        if not low <= threshold < high:
+            raise ValueError(
+                f"y has the labels {low:g} and {high:g}, and {name} would train with all rows as "
+                f"{'positives' if threshold < low else 'negatives'}: its positive_threshold is "
+                f"{threshold:g}. Set positive_threshold={low:g}"
+            )
 
     def _target(self, y: Any) -> Values:
         return (read_target(y) == self.labels[1]).astype(np.float64)
@@ -361,7 +371,7 @@ class ClickTask(_PairTask):
         return scores
 
     def describe(self) -> str:
-        return "labels of held-out rows are predicted; accuracy is that at a probability of 0.5"
+        return "labels of held-out rows are predicted; above a probability of 0.5 is a positive"
 
 
 def _innermost(estimator: Any) -> Any:
@@ -369,10 +379,18 @@ def _innermost(estimator: Any) -> Any:
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, (GridSearchCV, RandomizedSearchCV)):
+        elif _is_search(estimator):
             estimator = estimator.estimator
         else:
             return estimator
+
+
+def _is_search(estimator: Any) -> bool:
+    """Tell whether this is `GridSearchCV` or the like, of scikit-learn or another package."""
+    names = ("estimator", "scoring", "refit", "cv")
+    return hasattr(estimator, "get_params") and all(
+        name in estimator.get_params(deep=False) for name in names
+    )
 
 
 def _estimator_type(estimator: Any) -> str | None:

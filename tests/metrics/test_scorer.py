@@ -410,7 +410,7 @@ def test_repr_is_a_constructor_call_and_copies_score_the_same():
 
 @pytest.mark.parametrize("candidates", ["full", 0, -5, True, 2.5, None])
 def test_wrong_candidates_are_refused_with_the_allowed_ones(candidates):
-    with pytest.raises(ValueError, match="candidates must be 'all', 'labelled' or a number"):
+    with pytest.raises(ValueError, match="candidates must be 'all', 'test', 'labelled', a number"):
         make_ranking_scorer(candidates=candidates)
 
 
@@ -511,6 +511,16 @@ def test_given_candidates_must_fit():
         make_ranking_scorer("mrr", candidates={})
     with pytest.raises(ValueError, match="takes no histories"):
         make_ranking_scorer("mrr", candidates={1: [3]}, fold_in=Splitter())
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity"])
+def test_drawn_negatives_do_not_depend_on_the_dtype_of_the_ids(sampling):
+    scorer = make_ranking_scorer("auc", candidates=3, sampling=sampling, n_draws=3)
+    scores = [
+        scorer.per_user(Popularity().fit(TRAIN.to_numpy(dtype)), TEST.to_numpy(dtype)).to_numpy()
+        for dtype in (np.int64, np.float64)
+    ]
+    assert_array_equal(*scores)
 
 
 class Splitter:

@@ -14,18 +14,20 @@ from pandas.testing import assert_frame_equal
 from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, KFold, ParameterSampler
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, ParameterSampler
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from skattrec import EASE, BiasRating, ItemKNN, Popularity, Random
+from skattrec import EASE, FM, BiasRating, ItemKNN, Popularity, Random
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import (
     LeaveLastOut,
     LeaveRandomOut,
+    NewItemSplit,
     NewUserKFold,
     RandomInteractionSplit,
     compare,
@@ -132,6 +134,29 @@ def test_tuning_sees_the_training_rows_only_and_the_own_setting_first():
     assert_allclose(result.frame.loc["EASE", ("ndcg@10", "mean")], expected)
 
 
+def test_distributions_that_repeat_themselves_are_drawn_on():
+    result = compare(
+        {"knn": ItemKNN(n_neighbors=3)}, X, cv=CV, metrics="mrr", seeds=1,
+        search={"knn": {"n_neighbors": stats.randint(1, 9)}}, n_trials=8,
+    )  # fmt: skip
+    tried = [params.get("n_neighbors", 3) for params in result.trials["params"]]
+    assert sorted(tried) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_seeds_are_not_searched():
+    search = {"m": {"random_state": [1, 2]}}
+    with pytest.raises(ValueError, match=r"search names \['random_state'\], which compare sets"):
+        compare({"m": Random()}, X, cv=CV, metrics="mrr", search=search)
+
+
+def test_a_halving_search_takes_part():
+    search = HalvingGridSearchCV(
+        EASE(), {"regularization": [10, 100]}, cv=CV, scoring=make_ranking_scorer("mrr"), factor=2
+    )
+    result = compare({"H": search, "EASE": EASE()}, X, cv=CV, metrics="mrr", seeds=1)
+    assert result.runs["error"].isna().all()
+
+
 def test_the_same_settings_are_tried_on_each_fold_and_as_many_as_asked():
     space = {"regularization": stats.loguniform(1, 1000)}
     cv = LeaveRandomOut(n_splits=2, random_state=0)
@@ -224,6 +249,18 @@ def test_given_candidates_with_a_tuning_metric_of_its_own():
     assert result.protocol["cv"] == "given rows"
 
 
+def test_new_items_are_judged_among_each_other():
+    scorer = make_ranking_scorer("auc", candidates="test")
+    result = compare(
+        {"FM": FM(LOG.item_attributes, max_epochs=5), "EASE": EASE()}, X,
+        cv=NewItemSplit(0.3, n_splits=2, random_state=0), metrics=scorer, seeds=1,
+        search={"FM": {"lr": [0.02]}, "EASE": {}}, n_trials=2,
+    )  # fmt: skip
+    means = result.frame["auc (test items)", "mean"]
+    assert means["EASE"] == 0.5 < means["FM"]
+    assert "ranked among the items of all test rows" in result.table()
+
+
 def test_new_users_are_judged_by_their_histories():
     scorer = make_ranking_scorer("hit_rate@10", fold_in=LeaveLastOut())
     result = compare(
@@ -309,6 +346,31 @@ def test_click_metrics_are_those_of_scikit_learn():
     assert users.between(0, 1).all()
     with pytest.raises(ValueError, match="roc_auc is no mean over rows"):
         result.test(metric="roc_auc")
+
+
+def test_accuracy_at_one_half_is_that_of_predict():
+    class Undecided(LogisticRegression):
+        def predict_proba(self, X):
+            return np.full((X.shape[0], 2), 0.5)
+
+    labels = (Y > 3).astype(int)
+    cv = RandomInteractionSplit(0.25, random_state=0)
+    _, test = next(cv.split(X))
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), Undecided())
+    result = compare({"m": model}, X, labels, cv=cv, metrics="accuracy")
+    assert result.frame.loc["m", ("accuracy", "mean")] == np.mean(labels[test] == 0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 5), (-2, 0)])
+def test_labels_that_the_threshold_does_not_part_are_refused(low, high):
+    labels = np.where(Y > 3, high, low)
+    cv = RandomInteractionSplit(0.25, random_state=0)
+    options = {"cv": cv, "metrics": "roc_auc"}
+    with pytest.raises(ValueError, match=f"pop would train with all.*positive_threshold={low}"):
+        compare({"pop": Popularity()}, X, labels, **options)
+    settled = compare({"pop": Popularity(positive_threshold=low)}, X, labels, **options)
+    usual = compare({"pop": Popularity()}, X, (Y > 3).astype(int), **options)
+    assert_array_equal(settled.frame, usual.frame)
 
 
 def test_recommenders_are_judged_by_the_probabilities_they_predict():
@@ -622,9 +684,33 @@ def test_the_table_says_how_it_came_about():
 
 
 def test_latex_escapes():
-    result = fixed({"A_1 & 50%": 0.5, "b": 0.2}, ("hit_rate@10",))
+    result = fixed({"A_1 & 50%": 0.5, "P^2 | <b>": 0.2}, ("hit_rate@10",))
     tex = result.to_latex()
     assert r"A\_1 \& 50\% & \textbf{0.5000}" in tex and r"hit\_rate@10" in tex
+    assert r"P\textasciicircum{}2 \textbar{} \textless{}b\textgreater{} &" in tex
+
+
+def test_markdown_escapes():
+    result = fixed({"a|b *c* _d_": 0.5, "x_y <u>": 0.2}, ("hit_rate@10",))
+    text = result.to_markdown(costs=False)
+    assert r"| a\|b \*c\* \_d\_ | **0.5000** |" in text
+    assert r"| x_y \<u\> | <u>0.2000</u> |" in text and "| hit_rate@10 |" in text
+
+
+def test_a_note_is_a_line_whatever_it_quotes():
+    cv = RandomInteractionSplit(0.25, random_state=0)  # its repr has two lines
+    failing = {"Fails": Fails(power=-1.0), "pop": Popularity()}
+    with pytest.warns(UserWarning, match="failed"):
+        result = compare(failing, X, cv=cv, metrics="mrr", seeds=1)
+    lines = result.to_latex().splitlines()
+    start = lines.index(r"\begin{tabular}{lrrrrr}")
+    assert all(line.startswith("% ") for line in lines[:start])
+    assert any(line.startswith("% Fails failed: ") for line in lines[:start])
+
+
+def test_what_is_printed_alike_is_marked_alike():
+    text = fixed({"a": 0.12345, "b": 0.123449, "c": 0.1}).to_markdown(costs=False)
+    assert text.count("**") == 2
 
 
 # --- tests -------------------------------------------------------------------------------
@@ -640,7 +726,7 @@ def test_users_are_averaged_over_seeds_and_folds_before_the_test():
     assert tests["n_users"][0] == X["user"].nunique()
     assert_allclose(tests["difference"][0], differences.mean())
     assert_allclose(tests["p_wilcoxon"][0],
-                    stats.wilcoxon(differences, zero_method="pratt").pvalue)  # fmt: skip
+                    stats.wilcoxon(differences.round(9), zero_method="pratt").pvalue)  # fmt: skip
     assert list(result.test()["reference"]) == ["EASE"]  # each pair, the first metric
 
 
@@ -678,3 +764,21 @@ def test_nothing_is_printed_or_warned_unless_asked(capsys):
         warnings.simplefilter("error")
         compare(models(), X, search=SEARCH, **OPTIONS)
     assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    options = {"cv": CV, "metrics": "mrr", "seeds": 1, "directory": tmp_path}
+    compare({"pop": Popularity()}, X, **options)
+    [path] = tmp_path.glob("*.json")
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(ValueError, match=rf"{path.name} holds no record .* delete it"):
+        compare({"pop": Popularity()}, X, **options)
+
+
+def test_further_columns_may_hold_anything(tmp_path):
+    tagged = X.assign(tags=[["a", n % 3] for n in range(len(X))])
+    result = compare({"pop": Popularity()}, tagged, cv=CV, metrics="mrr", directory=tmp_path)
+    assert result.runs["error"].isna().all()
+    other = tagged.assign(tags=[["b"]] * len(X))
+    assert data_identity(tagged, None) == data_identity(tagged.copy(), None)
+    assert data_identity(tagged, None) != data_identity(other, None)

@@ -1,14 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import cross_val_score, learning_curve
 
-from skattrec import EASE, Popularity
+from skattrec import EASE, FM, FromRegressor, Popularity
 from skattrec.datasets import make_preferences
-from skattrec.metrics import make_ranking_scorer
+from skattrec.metrics import make_ranking_scorer, ndcg_at_k
 from skattrec.model_selection import (
     GlobalTimeSplit,
     LeaveLastOut,
+    LeaveRandomOut,
     NewItemSplit,
     NewUserKFold,
     RandomInteractionSplit,
@@ -164,8 +167,6 @@ def test_folding_in_beats_a_stranger(log):
 
 
 def test_fold_in_wants_a_recommender_and_a_splitter(log):
-    from sklearn.linear_model import LinearRegression
-
     with pytest.raises(ValueError, match="fold_in must be a splitter"):
         make_ranking_scorer(fold_in=3)
     with pytest.raises(ValueError, match="fold_in"):
@@ -193,3 +194,101 @@ def test_splits_draw_learning_curves(log):
     assert len(sizes) == 2
     assert train.shape == test.shape == (2, 2)
     assert test[1].mean() > 0
+
+
+def test_keep_users_and_keep_items_are_true_or_false(log):
+    for name in ("keep_users", "keep_items"):
+        with pytest.raises(ValueError, match=f"{name} must be True or False, got 'no'"):
+            next(RandomInteractionSplit(**{name: "no"}).split(log))
+
+
+@pytest.mark.parametrize(
+    ("fold_in", "message"),
+    [
+        (LeaveRandomOut(n_splits=1), "draws anew each time"),
+        (LeaveRandomOut(n_splits=1, random_state=np.random.RandomState(0)), "draws anew"),
+        (LeaveRandomOut(n_splits=2, random_state=0), "makes several splits"),
+    ],
+)
+def test_fold_in_divides_alike_for_all_estimators(fold_in, message):
+    with pytest.raises(ValueError, match=message):
+        make_ranking_scorer(fold_in=fold_in)
+
+
+def test_fold_in_gives_likes_and_never_asks_for_what_was_given(log):
+    y = np.arange(len(log)) % 4 > 0
+    cv = NewUserKFold(4, random_state=0)
+    train, test = next(cv.split(log))
+    model = EASE().fit(log.iloc[train], y[train])
+    asked = []
+    score_items = model.score_items
+
+    def recording(users, **options):
+        asked.append(options["histories"])
+        return score_items(users, **options)
+
+    model.score_items = recording
+    X, y = log.iloc[test], y[test]
+    given, _ = next(LeaveLastOut(leak="ignore").split(X))
+    known = X[X["item"].isin(model.item_ids_)]
+    n_free = len(model.item_ids_) - known.groupby("user")["item"].nunique()
+    for candidates in (10_000, "all"):
+        scorer = make_ranking_scorer(
+            "auc", candidates=candidates, fold_in=LeaveLastOut(), positive_threshold=0
+        )
+        users, draws, _ = scorer._rank(model, X, y)
+        # the positive, and all that no row of the user names, whether y says liked or not
+        assert_array_equal(draws[0].n_candidates, 1 + n_free[users])
+        assert len(asked[-1]) == y[given].sum()
+
+
+def test_new_items_are_ranked_among_each_other():
+    made = make_preferences(60, 50, n_interactions_per_user=8, random_state=0)
+    X = made.data
+    train, test = next(NewItemSplit(0.3, random_state=0).split(X))
+    X_train, X_test = X.iloc[train], X.iloc[test]
+    model = FM(made.item_attributes, max_epochs=5, random_state=0).fit(X_train)
+    per_user = make_ranking_scorer(["ndcg@5", "auc"], candidates="test").per_user(model, X_test)
+    new = np.unique(X_test["item"])
+    for user, values in per_user.iterrows():
+        liked = X_test.loc[X_test["user"] == user, "item"]
+        scores = model.predict([[user, item] for item in new])
+        assert values["ndcg@5 (test items)"] == pytest.approx(
+            ndcg_at_k(np.isin(new, liked), scores, k=5)
+        )
+    # to a model that knows no attributes they are all alike
+    blind = make_ranking_scorer("auc", candidates="test")
+    assert blind(EASE().fit(X_train), X_test) == pytest.approx(0.5)
+    assert make_ranking_scorer("auc", candidates="test")(model, X_test) > 0.55
+
+
+def test_test_items_leave_out_what_was_met_before(log):
+    train, test = next(LeaveLastOut(leak="ignore").split(log))
+    model = Popularity().fit(log.iloc[train])
+    scorer = make_ranking_scorer("auc", candidates="test")
+    users, draws, _ = scorer._rank(model, log.iloc[test], None)
+    items = np.unique(log["item"].iloc[test])
+    met = log.iloc[train].groupby("user")["item"].agg(lambda item: np.isin(items, item).sum())
+    assert_array_equal(draws[0].n_candidates, len(items) - met[users])
+    # a log takes the place of what fit knows
+    regressor = FromRegressor(Ridge()).fit(log.iloc[train], np.ones(len(train)))
+    same = scorer.with_interactions(log.iloc[train])._rank(regressor, log.iloc[test], None)
+    assert_array_equal(same[1][0].n_candidates, draws[0].n_candidates)
+
+
+def test_test_items_need_to_know_what_was_met():
+    X = np.arange(40).reshape(20, 2) % 7
+    model = LinearRegression().fit(X, X[:, 0])
+    scorer = make_ranking_scorer("mrr", candidates="test")
+    with pytest.raises(ValueError, match="does not know what it saw in fit"):
+        scorer(model, X)
+    assert 0 < scorer.with_interactions(X[:5])(model, X) <= 1
+    with pytest.raises(ValueError, match="takes no histories"):
+        make_ranking_scorer(candidates="test", fold_in=LeaveLastOut())
+
+
+@pytest.mark.parametrize("candidates", ["all", 20])
+def test_a_catalogue_without_any_positive_is_an_error(log, candidates):
+    train, test = next(NewItemSplit(random_state=0).split(log))
+    with pytest.raises(ValueError, match=r"none of the .* positives.* candidates='test'"):
+        make_ranking_scorer(candidates=candidates)(EASE().fit(log.iloc[train]), log.iloc[test])

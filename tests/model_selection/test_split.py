@@ -95,6 +95,19 @@ def test_global_time_split_on_a_log_split_by_hand():
     assert only_split(GlobalTimeSplit(test_size=1), X) == ([0, 2, 3, 4, 5], [1])
 
 
+def test_global_time_splits_that_end_at_one_moment_are_an_error():
+    X = np.array([[u, i, t] for i, t in enumerate([1, 1, 2, 2, 2, 2]) for u in (0, 1)])
+    with pytest.raises(ValueError, match=r"split 0 without a test row.*same timestamp"):
+        list(GlobalTimeSplit(1, n_splits=2).split(X))
+
+
+def test_random_rows_do_not_depend_on_the_dtype_of_the_ids():
+    X = random_log(0)[["user", "item"]].to_numpy()
+    cv = LeaveRandomOut(random_state=0)
+    splits = ([test.tolist() for _, test in cv.split(X.astype(d))] for d in (float, int))
+    assert next(splits) == next(splits)
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_last_rows_equal_those_of_a_loop_over_users(seed, n):

@@ -69,6 +69,17 @@ def test_equal_methods_do_not_differ():
     assert row["difference"] == row["effect_size"] == row["low"] == row["effect_high"] == 0
 
 
+def test_wilcoxon_ties_do_not_depend_on_the_last_digit():
+    base = np.r_[np.zeros(30), np.ones(20)]
+    new = np.r_[np.full(30, 1 / 3), np.full(20, 2 / 3)]
+    tests = paired_tests(pd.DataFrame({"base": base, "new": new}), reference="base")
+    signs = np.r_[np.ones(30), -np.ones(20)]
+    assert_allclose(tests["p_wilcoxon"], stats.wilcoxon(signs, zero_method="pratt").pvalue)
+    # what is 0 but for the last digit is 0
+    values = pd.DataFrame({"base": [0.1 + 0.2, 0.5, 0.6], "new": [0.3, 0.5, 0.6]})
+    assert paired_tests(values)["p_wilcoxon"][0] == 1
+
+
 def test_the_tests_by_hand_and_by_scipy():
     values = users()
     tests = paired_tests(values, reference="base").set_index("method")
@@ -221,7 +232,9 @@ def test_metrics_are_no_data_sets():
         index=["ML-100K MAE", "ML-100K RMSE", "ML-1M MAE", "ML-1M RMSE"],
         columns=["ACMF", "AESR", "AANMF+P"],
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"row 'ML-100K MAE' .* named after a metric \(mae\)"):
+    with pytest.raises(
+        ValueError, match=r"row 'ML-100K MAE' .* named after a metric, fold or seed \('MAE'\)"
+    ):
         friedman_nemenyi(table, higher_is_better=False)
     levels = table.set_axis(
         pd.MultiIndex.from_product([["ML-100K", "ML-1M"], ["first", "second"]])
@@ -231,6 +244,25 @@ def test_metrics_are_no_data_sets():
     twice = table.set_axis(["ML-100K", "ML-100K", "ML-1M", "ML-1M"])
     with pytest.raises(ValueError, match="several rows named 'ML-100K'"):
         friedman_nemenyi(twice, higher_is_better=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("HR10", "NDCG10"), ("P@10", "R@10"), ("fold 1", "fold 2"), ("seed_0", "seed_1"),
+     ("A, hit rate", "A, mrr"), ("split0", "split1")],
+)  # fmt: skip
+def test_names_give_metrics_folds_and_seeds_away(first, second):
+    scores = SCORES.iloc[:2, :3].set_axis([first, second])
+    with pytest.raises(ValueError, match="named after a metric, fold or seed"):
+        friedman_nemenyi(scores)
+
+
+def test_names_of_data_sets_are_none():
+    scores = SCORES.iloc[:3, :3].set_axis(["Hit songs", "ML-100K", "Map of Split 2"])
+    with pytest.raises(ValueError, match="'Map'"):
+        friedman_nemenyi(scores)
+    with pytest.warns(UserWarning, match="differ by"):
+        friedman_nemenyi(scores.iloc[:2])
 
 
 def test_too_few_data_sets_are_said_to_be():
