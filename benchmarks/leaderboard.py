@@ -115,7 +115,7 @@ SPACES: dict[str, Any] = {
 
 # epochs of MovieLens 1M are ten times as long as those of 100K; the slowest get fewer than their
 # defaults there
-FEWER_EPOCHS = {"ERAN": 4, "FM": 8, "HKRM": 6, "REDA": 8}
+FEWER_EPOCHS = {"ERAN": 8, "FM": 8, "HKRM": 6, "REDA": 8}
 
 
 def rankers(name: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series]:

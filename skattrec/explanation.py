@@ -199,6 +199,7 @@ def sentence(
     field: str | None,
     past_item: Any | None,
     shared: dict[str, tuple[Any, ...]],
+    role: str = "counted most",
 ) -> str:
     """Return "item is recommended because ..." from what the model looked at.
 
@@ -211,6 +212,8 @@ def sentence(
         The past item with the largest contribution; None without history.
     shared : dict of field to values
         What both items have in common.
+    role : str, default="counted most"
+        What the past item did among all, where both have no value in common.
 
     Examples
     --------
@@ -228,4 +231,4 @@ def sentence(
     values = ", ".join(map(str, shared.get(field, ())))
     if values:
         return f"{item} is recommended for its {field} ({values}), like {past_item}."
-    return f"{item} is recommended for its {field}; of the past items {past_item} counted most."
+    return f"{item} is recommended for its {field}; of the past items {past_item} {role}."

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
@@ -82,6 +83,48 @@ class KeepWholeEpochs(Callback):
                 "the model is what the epochs before made it"
             )
         warnings.warn(message, UserWarning, stacklevel=2)
+
+
+class StopWhereDiverged(Callback):
+    """Ends training whose weights or validation scores are no longer finite numbers.
+
+    An epoch that was validated before is what the model goes back to; without one there is
+    nothing to go back to, and that is an error.
+
+    Parameters
+    ----------
+    monitor : str or None
+        Under which name the history keeps the validation scores.
+    """
+
+    def __init__(self, monitor: str | None):
+        self.monitor = monitor
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Start anew."""
+        self.epoch_: int | None = None
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Look at the weights and at the score."""
+        finite = all(bool(weights.isfinite().all()) for weights in net.module_.parameters())
+        if self.monitor is not None:
+            finite = finite and bool(np.isfinite(net.history[-1, self.monitor]))
+        if finite:
+            return
+        self.epoch_ = int(net.history[-1, "epoch"])
+        message = (
+            f"training diverged in epoch {self.epoch_}: weights or scores are no longer finite "
+            f"numbers. Lower lr={net.lr:g} or weight_decay={net.optimizer__weight_decay:g}, or "
+            "bring what else is far from its default nearer to it"
+        )
+        if self.monitor is None or self.epoch_ == 1:
+            raise ValueError(message)
+        warnings.warn(
+            f"{message}. The model is that of the best epoch before",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+        raise KeyboardInterrupt  # how skorch's callbacks end training
 
 
 class Validation(Callback):
@@ -239,9 +282,12 @@ def train(
         ),
         ("whole_epochs", KeepWholeEpochs()),
     ]
-    if validate is not None:
+    if validate is None:
+        around.append(("divergence", StopWhereDiverged(None)))
+    else:
         name, score = validate
         around.append(("validation", Validation(score, name)))
+        around.append(("divergence", StopWhereDiverged(name)))
         around.append(
             (
                 "early_stopping",
@@ -354,6 +400,8 @@ class JudgedRows:
             for rows in self._blocks
         ]
         self.scores = np.concatenate(scores)
+        if not np.isfinite(self.scores).all():
+            return float("nan")
         return float(roc_auc_score(self.labels, self.scores))
 
 
@@ -448,7 +496,7 @@ class NeuralRecommender(BaseRecommender):
         self.history_ = history_records(self.net_)
         if objective is not None and self._refits and len(self.history_):
             values = [epoch[objective.name] for epoch in self.history_]
-            best = np.argmin(values) if objective.lower_is_better else np.argmax(values)
+            best = np.nanargmin(values) if objective.lower_is_better else np.nanargmax(values)
             self.net_ = self._train(
                 interactions, everything, None, 1 + int(best), for_weights, for_batches
             )
@@ -510,12 +558,12 @@ class NeuralRecommender(BaseRecommender):
                 seen, positives = known.take(rows), judged.take(rows)
                 excluded = np.zeros((len(rows), len(catalogue)), dtype=bool)
                 excluded[seen.owners, seen.items] = True
+                scores = scorer.score_items(queries.take(block), catalogue)
+                if np.isnan(scores).any():
+                    return float("nan")
                 ranked.append(
                     RankedPositives.from_matrix(
-                        scorer.score_items(queries.take(block), catalogue),
-                        positives.indptr,
-                        positives.items,
-                        excluded,
+                        scores, positives.indptr, positives.items, excluded
                     )
                 )
             return float(np.mean(metric(RankedPositives.concatenate(ranked))))

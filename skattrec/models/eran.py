@@ -79,8 +79,9 @@ class ERAN(FieldMasking, NeuralRecommender):
         Whether a field in which an item has no neighbour leaves the attention. All such items
         have one and the same code there. A field in which an item has no value always leaves it.
     alpha : float, default=1.0
-        Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out, and with it
-        what tells users apart: the attention vector of all is then ones (eRAN-L2).
+        Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out (eRAN-L2), and
+        with it what it alone teaches: the attention vector of all users is then ones, there is
+        no `user_product`, and `item_bias` stays at its start.
     net_weight : float, default=0.0
         Weight of the reconstruction loss of eq. 3; the paper has 1. 0 leaves the decoders out
         (eRAN-L1).
@@ -121,8 +122,9 @@ class ERAN(FieldMasking, NeuralRecommender):
     activity_weight : float, "auto" or None, default="auto"
         Puts scores on one scale, of different users, which `recommend_users` needs, and of items
         with and without interactions: less the logarithm of what the user's softmax over the
-        catalogue divides by, plus so many times that of the number of the user's likes. 1 makes
-        a score the logarithm of how often the user is to like the item. The catalogue is taken
+        catalogue divides by, on average over its items, plus so many times that of the number of
+        the user's likes. With 1, and up to the logarithm of the number of items, a score is then
+        that of how often the user is to like the item. The catalogue is taken
         as if all of it were new where new items are scored. None leaves scores as printed, which
         favour users with few likes. "auto" is 1, but None where labelled negatives are trained
         on: a score then tells whether a user likes what is shown, not how often.
@@ -353,7 +355,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             encoder=self.encoder,
             fixed_user=self.alpha == 0,
             item_bias=bias.astype(np.float32) if self.item_bias else None,
-            user_product=self.user_product,
+            user_product=self.user_product and self.alpha > 0,
             decode=decode,
             beta=self.beta,
             generator=generator,

@@ -304,7 +304,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         judged = self._judged_rows
         del self._judged_rows
         if judged is not None and self.bias and len(self.history_):
-            best = int(np.argmax([epoch["valid_auc"] for epoch in self.history_]))
+            best = int(np.nanargmax([epoch["valid_auc"] for epoch in self.history_]))
             module = cast(HKRMModule, self.net_.module_)
             with torch.no_grad():
                 module.offset += judged.shifts[best]
@@ -609,6 +609,7 @@ def _describe(pair: Explanation, item_names: Mapping[Any, str]) -> str:
         field=field,
         past_item=None if best is None else item_names.get(best, best),
         shared=shared.get(best, {}),
+        role="spoke for it most",
     )
 
 
@@ -627,6 +628,9 @@ class _Calibration(JudgedRows):
 
     def __call__(self, module: nn.Module) -> float:
         auc = super().__call__(module)
-        values, share = self.scores.astype(np.float64), self.labels.mean()
-        self.shifts.append(brentq(lambda s: expit(values + s).mean() - share, -50, 50))
+        if np.isfinite(auc):
+            values, share = self.scores.astype(np.float64), self.labels.mean()
+            # all chances are next to 0 at the one end, next to 1 at the other
+            ends = -values.max() - 50, -values.min() + 50
+            self.shifts.append(brentq(lambda s: expit(values + s).mean() - share, *ends))
         return auc
