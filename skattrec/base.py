@@ -8,7 +8,7 @@ items, exclusions and blocks happens here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -350,9 +350,20 @@ class BaseRecommender(BaseEstimator, ABC):
             )
             rows = np.arange(len(ids))
             lists = both.take(np.where(given, rows + len(ids), rows))
-            served |= given
+            if self._represents_users_by_histories:
+                served |= given
         self._check_served(ids, served)
         return Queries(codes, lists)
+
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        """Whether a user whom fit never saw can be scored from a history."""
+        return True
+
+    def _pair_blocks(self, n_pairs: int) -> Iterator[slice]:
+        """Cut pairs into blocks: each has its user's history, and those of all may not fit."""
+        longest = int(self._liked.lengths.max(initial=1))
+        return row_blocks(n_pairs, 64 * (longest + 4))
 
     def _user_codes(self, ids: NDArray[Any]) -> Codes:
         """Return user codes: trained, known by attributes alone, -1 for any other."""
@@ -367,9 +378,11 @@ class BaseRecommender(BaseEstimator, ABC):
         _check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
+            by_histories = self._represents_users_by_histories
+            way_out = "give a history in histories=, or " if by_histories else ""
             raise ValueError(
                 f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not "
-                "seen in fit; give a history in histories=, or set unknown_user='average'"
+                f"seen in fit; {way_out}set unknown_user='average'"
             )
 
     def _read_histories(
@@ -416,9 +429,7 @@ class BaseRecommender(BaseEstimator, ABC):
         users, items = self._read_pairs(X)
         codes = self._encode_items(items)
         self._check_served(users, self._user_codes(users) >= 0)
-        # each row comes with its user's history: those of all rows at once may not fit
-        longest = int(self._liked.lengths.max(initial=1))
-        blocks = row_blocks(len(users), 64 * (longest + 4))
+        blocks = self._pair_blocks(len(users))
         scores = [self._score_pairs(self._queries(users[b]), codes[b]) for b in blocks]
         return self._link(np.concatenate(scores))
 

@@ -112,9 +112,10 @@ class StopWhereDiverged(Callback):
         if finite:
             return
         self.epoch_ = int(net.history[-1, "epoch"])
+        decay = net.optimizer__weight_decay
         message = (
             f"training diverged in epoch {self.epoch_}: weights or scores are no longer finite "
-            f"numbers. Lower lr={net.lr:g} or weight_decay={net.optimizer__weight_decay:g}, or "
+            f"numbers. Lower lr={net.lr:g}{f' or weight_decay={decay:g}' if decay else ''}, or "
             "bring what else is far from its default nearer to it"
         )
         if self.monitor is None or self.epoch_ == 1:

@@ -31,6 +31,7 @@ from skattrec import (
     TransitionKNN,
 )
 from skattrec.base import BaseRecommender
+from skattrec.datasets import make_preferences
 from skattrec.testing import check_recommender, recommender_checks
 
 # Neural models in a size that trains in a moment: what is tested is the contract.
@@ -284,3 +285,20 @@ def test_the_kit_leaves_the_estimator_unfitted():
     estimator = Popularity()
     CHECKS["check_exclusions"](estimator)
     assert vars(estimator) == vars(clone(estimator))
+
+
+@pytest.mark.parametrize("model", RECOMMENDERS, ids=lambda model: type(model).__name__)
+def test_a_history_serves_unknown_users_of_models_that_look_at_it(model):
+    made = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    y = None if type(model).__name__ in ("ERAN", "REDA") else made.target
+    fitted = clone(model).set_params(unknown_user="error").fit(made.data, y)
+    one, other = ([["new", item] for item in fitted.item_ids_[part]] for part in (
+        slice(0, 3), slice(9, 14)
+    ))  # fmt: skip
+    if fitted._represents_users_by_histories:
+        scores = [fitted.score_items(["new"], histories=past) for past in (one, other)]
+        same = np.allclose(*scores)
+        assert same == (type(model).__name__ in ("Popularity", "Random"))
+    else:
+        with pytest.raises(ValueError, match=r"not seen in fit; set unknown_user='average'"):
+            fitted.score_items(["new"], histories=one)

@@ -7,11 +7,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from skorch.callbacks import Callback
 from torch import nn
 
-from skattrec import ACAM, ERAN, FM, HKRM
+from skattrec import AANMF, ACAM, BPRMF, ERAN, FM, HKRM, REDA
 from skattrec.base import Queries
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Interactions, read_columns
@@ -654,6 +655,60 @@ def test_refitting_trains_on_everything_for_the_best_number_of_epochs():
     alone.fit(data)
     users = data["user"].unique()[:5]
     np.testing.assert_array_equal(model.score_items(users), alone.score_items(users))
+
+
+# --- training that diverges ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fraction", [None, 0.1])
+@pytest.mark.parametrize("model", [ACAM, BPRMF, ERAN, FM, HKRM, REDA])
+def test_training_that_diverges_at_once_is_an_error_that_names_the_way_out(model, fraction):
+    made = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    diverging = model(lr=1e30, max_epochs=2, validation_fraction=fraction, random_state=0)
+    if "item_attributes" in diverging.get_params():
+        diverging.set_params(item_attributes=made.item_attributes)
+    with pytest.raises(ValueError, match=r"training diverged in epoch \d: .* Lower lr=1e\+30"):
+        diverging.fit(made.data)
+
+
+class Diverging(Scripted):
+    """Loses its weights, or their score, in the third epoch."""
+
+    def _objective(self, interactions, held_out, rng):
+        values = iter(self.values)
+
+        def score(module):
+            value = next(values)
+            if value == 2 and self.loses == "weights":
+                with torch.no_grad():
+                    next(module.parameters()).fill_(torch.inf)
+            return float("nan") if value == 2 and self.loses == "score" else value
+
+        return Objective("valid_error", score, lower_is_better=True)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("loses", ["weights", "score"])
+def test_training_that_diverges_goes_back_to_the_best_epoch(loses, refit):
+    data = make_preferences(random_state=0).data
+    settings = {"embedding_dim": 4, "max_epochs": 4, "random_state": 0, "patience": None}
+    model = Diverging(**settings)
+    model.loses, model.refit = loses, refit
+    with pytest.warns(ConvergenceWarning, match=r"diverged in epoch 3: .* the best epoch before"):
+        model.fit(data)
+    assert len(model.history_) == 3
+    users = data["user"].unique()[:5]
+    assert np.isfinite(model.score_items(users)).all()
+    # as if nothing had happened
+    other = Scripted(**settings)
+    other.refit, other.values = refit, (3.0, 1.0, 2.0, 4.0)
+    np.testing.assert_array_equal(model.score_items(users), other.fit(data).score_items(users))
+
+
+def test_the_error_names_a_weight_decay_that_is_there():
+    made = make_preferences(random_state=0)
+    with pytest.raises(ValueError, match=r"Lower lr=0\.005 or weight_decay=500, or"):
+        AANMF(made.user_attributes, weight_decay=500.0, random_state=0).fit(made.data, made.target)
 
 
 # --- what was labelled as not liked is judged, too ------------------------------------------

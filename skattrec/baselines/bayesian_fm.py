@@ -120,6 +120,10 @@ class BayesianFM(RegressorMixin, BaseRecommender):
 
     # --- fit ---------------------------------------------------------------------------
 
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        return self.history
+
     def _fit(self, interactions: Interactions) -> None:
         self._check_parameters()
         ratings = interactions.values

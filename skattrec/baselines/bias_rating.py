@@ -68,6 +68,10 @@ class BiasRating(RegressorMixin, BaseRecommender):
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        return False
+
     def _fit(self, interactions: Interactions) -> None:
         check_scalar(self.user_penalty, "user_penalty", Real, min_val=0)
         check_scalar(self.item_penalty, "item_penalty", Real, min_val=0)

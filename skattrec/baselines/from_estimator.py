@@ -23,6 +23,10 @@ class _OneHot(BaseRecommender):
     _represents_items_by_attributes = True
     _represents_users_by_attributes = True
 
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        return False
+
     def _features_of(self, users: Codes, items: Codes) -> sparse.csr_array:
         """Return features of pairs of codes, (n_pairs, n_features)."""
         return sparse.csr_array(sparse.hstack([self._of_users[users], self._of_items[items]]))

@@ -154,6 +154,10 @@ class SVDpp(RatingRecommender):
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        return self.history
+
     def _fit(self, interactions: Interactions) -> None:
         check_integer(self, "embedding_dim")
         check_number(self, "embedding_penalty", "bias_penalty")

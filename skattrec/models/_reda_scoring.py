@@ -379,7 +379,7 @@ class REDAScorer:
             return Reasons(votes.owners, votes.past, weights, {})
         strength = self.settings.prior_weight
         cosines = strength * self.prior.votes(votes.past, items[votes.owners])
-        n_voters = np.maximum(users.voters.lengths, 1)
+        n_voters = np.bincount(votes.owners, minlength=len(items))
         parts = {
             "relations": pooled * votes.factor / self.unit,
             "co_occurrence": np.bincount(votes.owners, cosines, minlength=len(items)),
@@ -505,13 +505,18 @@ class CoOccurrence:
         voters = sparse.csr_array(
             (ones, past.items, past.indptr), shape=(len(past), len(self.popularity) - 1)
         )
-        popularity = np.maximum(past.lengths, 1)[:, None] * self.popularity[items]
-        return (voters @ self.cosines[:, items]).toarray() + popularity
+        # an item does not vote for itself, unless nobody else is there to ask
+        own = voters[:, np.minimum(items, voters.shape[1] - 1)].toarray()
+        own[:, items >= voters.shape[1]] = 0
+        n_voters = np.maximum(past.lengths[:, None] - own, 1)
+        return (voters @ self.cosines[:, items]).toarray() + n_voters * self.popularity[items]
 
     def score_pairs(self, past: ItemLists, items: Codes) -> NDArray[Any]:
         """Return the same for the item of each row."""
         votes = self.votes(past.items, items[past.owners])
-        popularity = np.maximum(past.lengths, 1) * self.popularity[items]
+        others = past.owners[past.items != items[past.owners]]
+        n_voters = np.maximum(np.bincount(others, minlength=len(past)), 1)
+        popularity = n_voters * self.popularity[items]
         return np.bincount(past.owners, votes, minlength=len(past)) + popularity
 
     def votes(self, past: Codes, items: Codes) -> NDArray[Any]:

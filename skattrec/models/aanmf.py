@@ -337,6 +337,10 @@ class AANMF(RatingRecommender):
                 stacklevel=4,
             )
 
+    @property
+    def _represents_users_by_histories(self) -> bool:
+        return self.history
+
     # --- explain -----------------------------------------------------------------------
 
     def attention_weights(self, X: Any) -> pd.DataFrame:
@@ -371,8 +375,12 @@ class AANMF(RatingRecommender):
         if not self.fields_:
             raise ValueError("this model has no attributes: give user_attributes to fit")
         users, items = self._read_pairs(X)
-        seen = self._look(self._queries(users), self._encode_items(items))
-        return pd.DataFrame(seen.weights, columns=list(self.fields_))
+        codes = self._encode_items(items)
+        weights = [
+            self._look(self._queries(users[b]), codes[b]).weights
+            for b in self._pair_blocks(len(users))
+        ]
+        return pd.DataFrame(np.concatenate(weights), columns=list(self.fields_))
 
     def mean_attention(self, X: Any, groups: Any) -> pd.DataFrame:
         """Return the mean attention weights of groups of pairs, such as genres.
@@ -458,9 +466,9 @@ class AANMF(RatingRecommender):
             )
         mean, scale = float(scorer.module.mean), float(scorer.module.scale)
         terms = {"mean": np.full_like(network, mean), "network": scale * network}
-        if self.biases:
+        if scorer.module.user_bias is not None:
             terms["biases"] = scale * biases
-        if self.dot_product:
+        if scorer.module.dot_product:
             terms["dot_product"] = scale * product
         ratings = np.sum(list(terms.values()), axis=0)
         return _Attention(ratings, np.hstack([by_user, by_item]), terms)
@@ -504,10 +512,10 @@ class AANMF(RatingRecommender):
         self, queries: Queries, items: Codes
     ) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[dict[Any, Any]]]:
         """Return past items, most recent first, by how much each changes the rating."""
-        if not self.history:
+        scorer = cast(AANMFScorer, self._scorer)
+        if scorer.met is None:
             nothing = [np.zeros(0, dtype=object) for _ in items]
             return nothing, [np.zeros(0) for _ in items], [{} for _ in items]
-        scorer = cast(AANMFScorer, self._scorer)
         with torch.inference_mode():
             effects = scorer.history_effects(queries, items)
         past, weights, shared = [], [], []

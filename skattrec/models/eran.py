@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skattrec.base import Queries
+from skattrec.base import Queries, _check_kind, _read_id_list
 from skattrec.batches import TrainingSet
-from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.interactions import Codes, Interactions, shown
 from skattrec.explanation import Explanation, shares, top_field
 from skattrec.masking import FieldMasking
 from skattrec.models._eran_batches import ERANTriples
@@ -471,10 +471,14 @@ class ERAN(FieldMasking, NeuralRecommender):
         check_is_fitted(self)
         if item_attributes is not None:
             return self._with_items(item_attributes).encode_items(items)
-        ids = np.asarray(items)
+        ids = _read_id_list(items, name="items", role="item")
         codes = self._known_items(ids)
+        _check_kind(ids[codes < 0], self.item_ids_, "items", "in fit")
         if (codes < 0).any():
-            raise ValueError(f"items names {ids[codes < 0][0]!r}, which has no attributes either")
+            raise ValueError(
+                f"items names {shown(ids[codes < 0][0])}, which has neither interactions nor "
+                "attributes; give these in item_attributes="
+            )
         scorer = cast(ERANScorer, self._scorer)
         with torch.inference_mode():
             vectors, present = scorer.lookup(codes)

@@ -428,7 +428,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         scorer = cast(HKRMScorer, self._scorer)
         with torch.inference_mode():
             vectors = scorer.user_vectors(queries).cpu().numpy()
-        if not self.bias:
+        if scorer.module.item_bias is None:
             return vectors
         return np.column_stack([vectors, np.ones(len(vectors), dtype=vectors.dtype)])
 
@@ -455,7 +455,7 @@ class HKRM(FieldMasking, NeuralRecommender):
             return self._with_items(item_attributes).item_vectors(items)
         scorer, codes = cast(HKRMScorer, self._scorer), self._item_codes(items)
         vectors = scorer.targets[codes].cpu().numpy()
-        if not self.bias:
+        if scorer.module.item_bias is None:
             return vectors
         return np.column_stack([vectors, scorer.table.bias[codes].cpu().numpy()])
 

@@ -73,7 +73,7 @@ class REDA(NeuralRecommender):
         Width of all vectors; the paper has 128.
     n_aspects : int, default=3
         Vectors of each item; a relation is made of the products of all of one item's with all of
-        the other's (eq. 2). 1 is the paper's variant REDA-NPIL, at a fifth of the cost.
+        the other's (eq. 2). 1 is the paper's variant REDA-NPIL, at a fifth of the cost or less.
     n_memory : int, default=20
         Slices of the memory that relations are made of (eq. 5).
     attention_units : int, default=10
@@ -346,6 +346,15 @@ class REDA(NeuralRecommender):
             counts=np.bincount(likes, minlength=n_items),
             prior=CoOccurrence(liked, n_items) if self.prior_weight else None,
         )
+
+    def _fit(self, interactions: Interactions) -> None:
+        super()._fit(interactions)
+        if self.prior_weight and self.validation_fraction:
+            # counts cost no training: they are of all likes, as histories are
+            liked = interactions.item_lists(interactions.positive)
+            prior = CoOccurrence(liked, interactions.n_items)
+            self._known = self._known._replace(prior=prior)
+            self._scorer = self._freeze(self.net_.module_)
 
     def _own_callbacks(self) -> list[Any]:
         return [("relations", RelationSpread(*self._known.population))]

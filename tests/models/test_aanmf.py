@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_regressor
@@ -413,6 +414,22 @@ def log():
 def fitted(log):
     model = AANMF(log.user_attributes, log.item_attributes, **SMALL)
     return model.fit(log.data, log.target)
+
+
+def test_attention_is_looked_at_in_blocks(log, fitted):
+    whole = fitted.attention_weights(log.data)
+    with sklearn.config_context(working_memory=1e-2):
+        pd.testing.assert_frame_equal(fitted.attention_weights(log.data), whole)
+
+
+def test_explanations_are_those_of_the_fitted_model(log):
+    for history in (True, False):
+        model = AANMF(log.user_attributes, **SMALL | {"history": history})
+        model.fit(log.data, log.target).set_params(
+            biases=False, dot_product=False, history=not history
+        )
+        pairs = log.data[:5]
+        assert_allclose(model.explain(pairs).scores, model.predict(pairs), rtol=1e-5)
 
 
 def planted(seed=0, n_users=120, n_items=60, n_each=40):

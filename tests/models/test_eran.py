@@ -892,6 +892,27 @@ def test_variant_l1_has_no_decoder_and_variant_l2_no_user(log):
     assert l2.history_[-1]["train_loss"] < l2.history_[0]["train_loss"]
 
 
+def test_without_a_ranking_loss_nothing_untrained_is_part_of_the_score(log):
+    model, without = (
+        fitted(log, alpha=0.0, net_weight=1.0, user_product=product) for product in (True, False)
+    )
+    assert model.net_.module_.user_taste is None
+    assert_array_equal(*(m.score_items(m.user_ids_) for m in (model, without)))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (["nobody"], "items names 'nobody', which has neither interactions nor attributes"),
+        ([3], "items are numbers such as 3, but those in fit are strings"),
+        ("i1", "items must be a list or an array of item ids, got 'i1'"),
+    ],
+)
+def test_items_that_cannot_be_encoded_are_named(log, items, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fitted(log).encode_items(items)
+
+
 def test_training_learns(log):
     model = fitted(log, max_epochs=8, net_weight=0.1, validation_fraction=None)
     losses = [epoch["train_loss"] for epoch in model.history_]

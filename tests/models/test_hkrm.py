@@ -1120,6 +1120,39 @@ def test_an_explanation_tells_what_the_score_is_made_of(log, model):
     assert {"item_item", "preference_genre", "importance_genre"} <= set(frame)
 
 
+def test_a_sentence_says_of_the_item_that_spoke_for_it_no_more(log):
+    model = HKRM(log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0).fit(log.data)
+    told = model.explain([[u, i] for u in model.user_ids_[:10] for i in model.item_ids_])
+    n = 0
+    for past, effects, text in zip(
+        told.history, told.parts["history_effects"], told.sentences, strict=True
+    ):
+        assert "counted most" not in text
+        if "spoke for it most" in text:
+            assert f"of the past items {past[int(np.argmax(effects))]} spoke" in text
+            n += 1
+    assert n
+
+
+@pytest.mark.parametrize("params", [{"lr": 0.3}, {"lr": 0.1, "query_exponent": 1.0}])
+def test_large_logits_are_calibrated_too(params):
+    made = make_preferences(random_state=0)
+    liked = np.asarray(made.target) > 3
+    model = HKRM(made.item_attributes, random_state=0, **params).fit(made.data, liked)
+    chances = model.predict(made.data)
+    assert np.isfinite(chances).all() and chances.mean() == pytest.approx(liked.mean(), abs=0.1)
+
+
+def test_vectors_are_those_of_the_fitted_model(log):
+    model = HKRM(log.item_attributes, embedding_dim=8, max_epochs=1, random_state=0).fit(log.data)
+    before = model.user_vectors(model.user_ids_), model.item_vectors()
+    model.set_params(bias=False)
+    for vectors, expected in zip(
+        (model.user_vectors(model.user_ids_), model.item_vectors()), before, strict=True
+    ):
+        assert_array_equal(vectors, expected)
+
+
 def test_a_sentence_names_a_past_item_that_spoke_for_it(log):
     model = fitted(log, max_epochs=12, content=True, lr=0.02)
     told = model.explain(catalogue(model).sample(200, random_state=0))

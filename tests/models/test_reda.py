@@ -455,15 +455,59 @@ def test_the_prior_is_a_sum_of_cosines_and_popularity():
     cosine = likes.T @ likes / np.outer(norms, norms)
     np.fill_diagonal(cosine, 0)
     expected = np.array([cosine[past].sum(axis=0) for past in ([0, 1], [6], [])])
-    n_voters = np.array([2, 1, 1])  # popularity alone without history
-    expected = expected + 0.01 * n_voters[:, None] * np.log(likes.sum(axis=0))
+    n_voters = np.array([[2.0], [1], [1]])  # popularity alone without history
+    popularity = 0.01 * np.log(likes.sum(axis=0))
+    of_unknown = expected.mean(axis=1) + n_voters[:, 0] * popularity.mean()
+    n_voters = np.repeat(n_voters, N_ITEMS, axis=1)
+    n_voters[0, :2] = 1  # no vote for itself
+    expected = expected + n_voters * popularity
     past = queries_of([[0, 1], [6], []]).histories
     assert_allclose(prior.score_items(past, np.arange(N_ITEMS)), expected, atol=1e-6)
     rows = past.take(np.repeat([0, 1, 2], N_ITEMS))
     pairs = prior.score_pairs(rows, np.tile(np.arange(N_ITEMS), 3))
     assert_allclose(pairs.reshape(3, -1), expected, atol=1e-6)
     unknown = prior.score_items(past, np.array([UNKNOWN]))
-    assert_allclose(unknown[:, 0], expected.mean(axis=1), atol=1e-6)
+    assert_allclose(unknown[:, 0], of_unknown, atol=1e-6)
+
+
+def test_an_item_does_not_vote_for_itself_in_the_prior():
+    prior = known(prior=True).prior
+    past = [4, 5, 6, 1]
+    item, rest = past[0], past[1:]
+    with_it, without = (
+        ItemLists.from_codes(np.zeros(len(past), dtype=int), np.array(past), 1)
+        for past in (past, rest)
+    )
+    expected = prior.score_items(without, np.array([item]))
+    assert_allclose(prior.score_items(with_it, np.array([item])), expected, rtol=1e-6)
+    assert_allclose(prior.score_pairs(with_it, np.array([item])), expected[0], rtol=1e-6)
+    # the only one there is to ask
+    alone = ItemLists.from_codes(np.zeros(1, dtype=int), np.array([item]), 1)
+    assert prior.score_items(alone, np.array([item]))[0, 0] == pytest.approx(
+        prior.popularity[item]
+    )
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 2.0])
+def test_an_own_item_is_scored_as_if_the_history_did_not_hold_it(log, sharpness):
+    model = fitted(log, prior_weight=3.0, history_sharpness=sharpness)
+    user = model.user_ids_[0]
+    own = log.data.loc[log.data["user"] == user, "item"]
+    for item in own[:3]:
+        histories = [[user, other] for other in own if other != item]
+        scores = model.score_items([user], histories=histories)
+        expected = scores[0, np.flatnonzero(model.item_ids_ == item)[0]]
+        assert model.predict([[user, item]])[0] == pytest.approx(expected, rel=1e-4)
+        told = model.explain([[user, item]])
+        parts = sum(told.parts[name][0] for name in ("relations", "co_occurrence", "popularity"))
+        assert parts == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_prior_counts_likes_that_were_held_out(log):
+    model = fitted(log, prior_weight=3.0, validation_fraction=0.3)
+    everything = fitted(log, prior_weight=3.0, validation_fraction=None)
+    assert_array_equal(model._known.prior.popularity, everything._known.prior.popularity)
+    assert model._known.counts.sum() < everything._known.counts.sum()
 
 
 def test_the_prior_is_added_to_standardised_relations():
