@@ -183,17 +183,17 @@ def data_identity(X: Any, y: Any) -> str:
     """Return a hash of the rows by value, whatever kind of table they are in."""
     frame = as_frame(X)
     content: list[Any] = [[str(label) for label in frame.columns]]
-    content += [_column_identity(frame[label]) for label in frame.columns]
+    content += [_column_identity(frame[[label]]) for label in frame.columns]
     content.append(None if y is None else joblib.hash(read_target(y)))
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _column_identity(column: pd.Series) -> str:
+def _column_identity(column: pd.DataFrame) -> str:
     hashes: Any
     try:
         hashes = pd.util.hash_pandas_object(column, index=False).to_numpy()
     except TypeError:  # lists and the like, which a pipeline may use
-        hashes = column.tolist()
+        hashes = column.iloc[:, 0].tolist()
     return str(joblib.hash(hashes))
 
 
