@@ -313,6 +313,35 @@ def hkrm() -> Iterator[str]:
         )
 
 
+def hkrm_distributions() -> Iterator[str]:
+    result = read("papers_hkrm_distributions")
+    if result is None:
+        return
+    seeds = in_seeds(result["seeds"])
+    header = ["start", "distribution loss", "weight", "AUC", "spread of P"]
+    rows = [
+        [
+            "Xavier" if row["init_scale"] is None else f"{row['init_scale']:g}",
+            row["distribution_loss"] or "none",
+            f"{row['distribution_weight']:g}" if row["distribution_loss"] else "",
+            pm(row["auc"], 3),
+            pm(row["std_of_preference"], 3),
+        ]
+        for row in result["attribute level on Last.fm"]
+    ]
+    yield table(f"HKRM-Attr on Last.fm, 15 epochs, {seeds}", header, rows)
+    header = ["setting", "field most apart from the mean", "field with most weight"]
+    rows = [
+        [row["setting"], pm(row["most_apart"], 2), pm(row["largest"], 2)]
+        for row in result["planted preferences"]
+    ]
+    yield table(f"Users whose planted field P finds, {seeds} (chance: 1/3)", header, rows)
+    yield (
+        "*Spread of P*: the standard deviation over users of P of the field where it is largest. "
+        "AUC on the evaluation rows. Script: ``benchmarks/papers/hkrm.py --part distributions``."
+    )
+
+
 def reda() -> Iterator[str]:
     found_any = False
     for part in ("delicious", "amazon_music", "goodreads"):
@@ -469,6 +498,7 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "aanmf_results": aanmf,
     "eran_results": eran,
     "hkrm_results": hkrm,
+    "hkrm_distributions_results": hkrm_distributions,
     "reda_results": reda,
     "cost_results": cost,
     "leaderboard_results": leaderboard,

@@ -189,7 +189,11 @@ def methods(part: str, table: AttributeTable, seed: int) -> Iterator[tuple[str, 
 def distributions(n_seeds: int, quick: bool) -> None:
     """Measure when the distributions over fields say something."""
     rows, table = labelled_rows("lastfm")
-    result: dict[str, Any] = {"attribute level on Last.fm": [], "planted preferences": []}
+    result: dict[str, Any] = {
+        "seeds": n_seeds,
+        "attribute level on Last.fm": [],
+        "planted preferences": [],
+    }
     cuts = [parts_of(rows, seed) for seed in range(n_seeds)]
     losses = [(None, 1.0), ("kl", 1.0), ("cross_entropy", 1.0), ("cross_entropy", 0.1)]
     starts = [None, 0.1, 0.3]
