@@ -32,7 +32,7 @@ class Explanation:
         For each pair the past items the model looked at, most recent first.
     history_weights : list of ndarray of shape (n_past,)
         Contribution of each past item, as a size: what it adds may speak for the recommended
-        item or against it.
+        item or against it. REDA's have their sign.
     history_field_weights : list of ndarray of shape (n_past, n_fields)
         The same by field; empty where a model has no such weights.
     shared_values : list of dict

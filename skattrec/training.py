@@ -120,8 +120,9 @@ class StopWhereDiverged(Callback):
         )
         if self.monitor is None or self.epoch_ == 1:
             raise ValueError(message)
+        net.history.record(self.monitor, float("nan"))  # this epoch is not to be chosen
         warnings.warn(
-            f"{message}. The model is that of the best epoch before",
+            f"{message}. Training goes back to the best epoch before",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -148,8 +149,18 @@ class Validation(Callback):
         if self.score is None:
             raise RuntimeError("this net has been trained; fit its estimator again instead")
         net.module_.eval()
-        with torch.inference_mode():
-            value = float(self.score(net.module_))
+        try:
+            with torch.inference_mode():
+                value = float(self.score(net.module_))
+        except KeyboardInterrupt:
+            net.history.record(self.name, float("nan"))
+            warnings.warn(
+                f"training was interrupted while epoch {len(net.history)} was judged; it goes "
+                "back to the best epoch before, if there is one",
+                UserWarning,
+                stacklevel=2,
+            )
+            raise
         net.history.record(self.name, value)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -495,13 +506,18 @@ class NeuralRecommender(BaseRecommender):
             interactions, ~held_out, objective, self.max_epochs, for_weights, for_batches
         )
         self.history_ = history_records(self.net_)
-        if objective is not None and self._refits and len(self.history_):
-            values = [epoch[objective.name] for epoch in self.history_]
+        # an epoch that Ctrl-C ended while it was judged has no value
+        values = [] if objective is None else self._validation_values(objective.name)
+        if objective is not None and self._refits and np.isfinite(values).any():
             best = np.nanargmin(values) if objective.lower_is_better else np.nanargmax(values)
             self.net_ = self._train(
                 interactions, everything, None, 1 + int(best), for_weights, for_batches
             )
         self._scorer = self._freeze(self.net_.module_)
+
+    def _validation_values(self, name: str) -> list[float]:
+        """Return what each epoch was judged by, NaN where it was not."""
+        return [epoch.get(name, np.nan) for epoch in self.history_]
 
     def _train(
         self,

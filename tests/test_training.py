@@ -682,6 +682,7 @@ class Diverging(Scripted):
             if value == 2 and self.loses == "weights":
                 with torch.no_grad():
                     next(module.parameters()).fill_(torch.inf)
+                return 0.5  # weights that the judged rows do not touch
             return float("nan") if value == 2 and self.loses == "score" else value
 
         return Objective("valid_error", score, lower_is_better=True)
@@ -694,15 +695,42 @@ def test_training_that_diverges_goes_back_to_the_best_epoch(loses, refit):
     settings = {"embedding_dim": 4, "max_epochs": 4, "random_state": 0, "patience": None}
     model = Diverging(**settings)
     model.loses, model.refit = loses, refit
-    with pytest.warns(ConvergenceWarning, match=r"diverged in epoch 3: .* the best epoch before"):
+    with pytest.warns(ConvergenceWarning, match=r"diverged in epoch 3: .* best epoch before"):
         model.fit(data)
-    assert len(model.history_) == 3
+    assert [np.isnan(epoch["valid_error"]) for epoch in model.history_] == [False, False, True]
     users = data["user"].unique()[:5]
     assert np.isfinite(model.score_items(users)).all()
     # as if nothing had happened
     other = Scripted(**settings)
     other.refit, other.values = refit, (3.0, 1.0, 2.0, 4.0)
     np.testing.assert_array_equal(model.score_items(users), other.fit(data).score_items(users))
+
+
+def test_drawn_negatives_are_judged_where_training_diverges(monkeypatch):
+    monkeypatch.setattr("skattrec.models.reda._LARGEST_RANKED", 10)
+    data = make_preferences(40, 30, n_interactions_per_user=8, random_state=0).data
+    with pytest.raises(ValueError, match=r"diverged in epoch \d: .* Lower lr"):
+        REDA(max_epochs=2, lr=1e30, random_state=0).fit(data)
+
+
+def test_ctrl_c_while_an_epoch_is_judged_leaves_the_epochs_before():
+    class Interrupted(Scripted):
+        def _objective(self, interactions, held_out, rng):
+            values = iter((3.0, 1.0))
+
+            def score(module):
+                for value in values:
+                    return value
+                raise KeyboardInterrupt
+
+            return Objective("valid_error", score, lower_is_better=True)
+
+    data = make_preferences(random_state=0).data
+    model = Interrupted(embedding_dim=4, max_epochs=4, random_state=0, patience=None)
+    model.refit = True
+    with pytest.warns(UserWarning, match="interrupted while epoch 3 was judged"):
+        model.fit(data)
+    assert len(model.net_.history) == 2  # trained anew for the best number of epochs
 
 
 def test_the_error_names_a_weight_decay_that_is_there():

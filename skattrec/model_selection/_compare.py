@@ -400,7 +400,7 @@ def _draw_settings(estimator: Any, space: Any, n_trials: int, random_state: int)
     settings: list[Settings] = [{}]
     if not any(spaces):
         return settings
-    if all(isinstance(values, (list, tuple)) for part in spaces for values in part.values()):
+    if not any(hasattr(values, "rvs") for part in spaces for values in part.values()):
         n_drawn = min(n_trials, len(ParameterGrid(spaces)))  # else the sampler warns
     else:
         n_drawn = _MOST_DRAWS * n_trials  # distributions of integers may repeat themselves

@@ -193,7 +193,7 @@ def _column_identity(column: pd.DataFrame) -> str:
     try:
         hashes = pd.util.hash_pandas_object(column, index=False).to_numpy()
     except TypeError:  # lists and the like, which a pipeline may use
-        hashes = column.iloc[:, 0].tolist()
+        hashes = column.to_numpy().tolist()
     return str(joblib.hash(hashes))
 
 

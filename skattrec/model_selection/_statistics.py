@@ -123,6 +123,7 @@ def paired_tests(
     for method, other in pairs:
         both = values[[method, other]].dropna().to_numpy(dtype=np.float64)
         differences = both[:, 0] - both[:, 1]
+        noise = 1e-12 * np.abs(both).max(axis=1)  # rounding errors of a mean over seeds
         if len(differences) < 2:
             raise ValueError(
                 f"{method} and {other} have {len(differences)} user(s) in common; two are needed"
@@ -134,7 +135,7 @@ def paired_tests(
             | _intervals(differences, n_resamples, confidence_level, rng)
             | {
                 "p_permutation": sign_flip_test(differences, n_resamples, rng),
-                "p_wilcoxon": _wilcoxon(differences, np.abs(both).max()),
+                "p_wilcoxon": _wilcoxon(differences, noise),
             }
         )
     tests = pd.DataFrame(rows)
@@ -211,13 +212,25 @@ def _effect(mean: Any, mean_square: Any, n: int) -> Any:
     return np.where(constant, np.sign(mean) * np.where(mean == 0, 0, np.inf), mean / deviation)
 
 
-def _wilcoxon(differences: Floats, scale: float) -> float:
-    # equal differences may differ in the last digits, and ranks would tell them apart
-    grain = 1e-9 * scale
-    grains = np.round(differences / grain) if grain else differences
-    if not grains.any():
+def _wilcoxon(differences: Floats, noise: Floats) -> float:
+    zero = np.abs(differences) <= noise
+    differences, noise = np.where(zero, 0, differences), np.where(zero, 0, noise)
+    if not differences.any():
         return 1.0
-    return float(stats.wilcoxon(grains, zero_method="pratt").pvalue)
+    return float(stats.wilcoxon(_tied(differences, noise), zero_method="pratt").pvalue)
+
+
+def _tied(differences: Floats, noise: Floats) -> Floats:
+    """Return differences of one size where sizes differ by no more than rounding errors.
+
+    Ranks would tell 1/3 from 1 - 2/3.
+    """
+    sizes = np.abs(differences)
+    order = np.argsort(sizes)
+    near = np.maximum(noise[order][1:], noise[order][:-1])
+    starts = np.concatenate([[True], np.diff(sizes[order]) > near])
+    sizes[order] = sizes[order][starts][np.cumsum(starts) - 1]
+    return np.sign(differences) * sizes
 
 
 def _check_resampling(n_resamples: Any, confidence_level: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import joblib
@@ -347,8 +348,10 @@ class ClickTask(_PairTask):
         if not hasattr(_innermost(estimator), "predict"):
             raise TypeError(f"{self.names[0]!r} needs predict, which {name} does not have")
         low, high = self.labels
-        threshold = getattr(_innermost(estimator), "positive_threshold", low)
-        if not low <= threshold < high:
+        threshold = getattr(_innermost(estimator), "positive_threshold", None)
+        if not isinstance(threshold, Real) or _searches(estimator, "positive_threshold"):
+            return
+        if not low <= float(threshold) < high:
             raise ValueError(
                 f"y has the labels {low:g} and {high:g}, and {name} would train with all rows as "
                 f"{'positives' if threshold < low else 'negatives'}: its positive_threshold is "
@@ -391,6 +394,13 @@ def _is_search(estimator: Any) -> bool:
     return hasattr(estimator, "get_params") and all(
         name in estimator.get_params(deep=False) for name in names
     )
+
+
+def _searches(estimator: Any, name: str) -> bool:
+    """Tell whether this is a search over a parameter."""
+    space = getattr(estimator, "param_grid", getattr(estimator, "param_distributions", {}))
+    parts = [space] if isinstance(space, Mapping) else space
+    return any(key.split("__")[-1] == name for part in parts for key in part)
 
 
 def _estimator_type(estimator: Any) -> str | None:

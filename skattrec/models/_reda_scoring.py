@@ -505,11 +505,15 @@ class CoOccurrence:
         voters = sparse.csr_array(
             (ones, past.items, past.indptr), shape=(len(past), len(self.popularity) - 1)
         )
+        n_voters = np.maximum(past.lengths, 1)
+        scores = (voters @ self.cosines[:, items]).toarray()
+        scores += n_voters[:, None] * self.popularity[items]
         # an item does not vote for itself, unless nobody else is there to ask
-        own = voters[:, np.minimum(items, voters.shape[1] - 1)].toarray()
-        own[:, items >= voters.shape[1]] = 0
-        n_voters = np.maximum(past.lengths[:, None] - own, 1)
-        return (voters @ self.cosines[:, items]).toarray() + n_voters * self.popularity[items]
+        known = np.flatnonzero(items < voters.shape[1])
+        rows, columns = voters[:, items[known]].nonzero()
+        rows, columns = rows[n_voters[rows] > 1], known[columns[n_voters[rows] > 1]]
+        scores[rows, columns] -= self.popularity[items[columns]]
+        return scores
 
     def score_pairs(self, past: ItemLists, items: Codes) -> NDArray[Any]:
         """Return the same for the item of each row."""

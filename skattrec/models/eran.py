@@ -51,12 +51,12 @@ class ERAN(FieldMasking, NeuralRecommender):
     """Attribute-network model: what is near to past items, and users for new ones.
 
     Answers what a user will like next and on which attribute it resembles which past item; and,
-    as no other model here, which users to show an item to that nobody has met yet: all it needs
-    is the item's attributes.
+    which it is made for, which users to show an item to that nobody has met yet: all it needs is
+    the item's attributes.
 
     The defaults are the paper's model [1]_ with what we found it needs to train well.
-    ``ERAN.from_preset("paper")`` is the paper's model as printed, ``"accurate"`` the most
-    accurate setting we know.
+    ``ERAN.from_preset("paper")`` is the paper's model, with the sign of its ranking loss repaired
+    (``ranking_loss="literal"`` is as printed), ``"accurate"`` the most accurate setting we know.
 
     Parameters
     ----------

@@ -108,8 +108,8 @@ class HKRM(FieldMasking, NeuralRecommender):
         rows have the right mean probability; and one more vector, the same for everybody, in
         every query: what is asked for by who has liked little so far.
     query_exponent : float, default=0.25
-        The item level of a query of n items is multiplied by n to this power: 0 leaves the mean
-        of eq. 1, 1 makes it a sum.
+        The item level of a query of n items, the learnt vector of `bias` included, is multiplied
+        by n to this power: 0 leaves the mean of eq. 1, 1 makes it a sum.
     negatives : {"auto", "sampled", "labelled", "both"}, default="auto"
         Train against drawn items, against the rows that y labels as not liked, or both; "auto"
         takes labelled ones where there are any, and so does "both", which adds drawn ones with
@@ -303,8 +303,9 @@ class HKRM(FieldMasking, NeuralRecommender):
         super()._fit(interactions)
         judged = self._judged_rows
         del self._judged_rows
-        if judged is not None and self.bias and len(self.history_):
-            best = int(np.nanargmax([epoch["valid_auc"] for epoch in self.history_]))
+        values = self._validation_values("valid_auc")
+        if judged is not None and self.bias and np.isfinite(values).any():
+            best = int(np.nanargmax(values))
             module = cast(HKRMModule, self.net_.module_)
             with torch.no_grad():
                 module.offset += judged.shifts[best]
@@ -632,5 +633,7 @@ class _Calibration(JudgedRows):
             values, share = self.scores.astype(np.float64), self.labels.mean()
             # all chances are next to 0 at the one end, next to 1 at the other
             ends = -values.max() - 50, -values.min() + 50
-            self.shifts.append(brentq(lambda s: expit(values + s).mean() - share, *ends))
+            self.shifts.append(
+                brentq(lambda s: expit(values + s).mean() - share, *ends, maxiter=1000)
+            )
         return auc

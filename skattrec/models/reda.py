@@ -123,7 +123,7 @@ class REDA(NeuralRecommender):
     lr : float, default=0.01
         Peak learning rate of Adam.
     weight_decay : float, default=1e-5
-        L2 penalty on all parameters. At .0001 and more the model collapses.
+        L2 penalty on all parameters. With .0001 and more the model may collapse to a constant.
     validation_fraction : float or None, default=0.1
         Share of each user's most recent positives that is held out to choose the best epoch by
         nDCG@10, against the whole catalogue where that has at most 4,000 items, else against 100
@@ -391,6 +391,8 @@ class REDA(NeuralRecommender):
 
         def score(module: nn.Module) -> float:
             scores = self._freeze(module).score_pairs(queries, items)
+            if np.isnan(scores).any():
+                return float("nan")
             return float(np.mean(metric(RankedPositives.from_rows(relevant, scores, rows))))
 
         return Objective(f"valid_ndcg@10 ({_N_DRAWN} negatives)", score)

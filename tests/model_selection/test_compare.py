@@ -33,6 +33,7 @@ from skattrec.model_selection import (
     compare,
     friedman_nemenyi,
 )
+from skattrec.model_selection._compare import _draw_settings
 from skattrec.model_selection._runs import count_parameters, data_identity
 
 LOG = make_preferences(60, 80, n_interactions_per_user=10, random_state=0)
@@ -141,6 +142,13 @@ def test_distributions_that_repeat_themselves_are_drawn_on():
     )  # fmt: skip
     tried = [params.get("n_neighbors", 3) for params in result.trials["params"]]
     assert sorted(tried) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("values", [np.logspace(0, 3, 10), range(10, 200, 10), [1, 2, 5, 10]])
+def test_what_is_no_distribution_is_drawn_from_as_a_list(values):
+    drawn = _draw_settings(EASE(), {"regularization": values}, 4, 0)
+    expected = ParameterSampler({"regularization": list(values)}, 4, random_state=0)
+    assert drawn == [{}, *list(expected)[:3]]
 
 
 def test_seeds_are_not_searched():
@@ -368,6 +376,10 @@ def test_labels_that_the_threshold_does_not_part_are_refused(low, high):
     options = {"cv": cv, "metrics": "roc_auc"}
     with pytest.raises(ValueError, match=f"pop would train with all.*positive_threshold={low}"):
         compare({"pop": Popularity()}, X, labels, **options)
+    search = GridSearchCV(
+        Popularity(), {"positive_threshold": [low]}, cv=cv, scoring=make_ranking_scorer("mrr")
+    )
+    assert compare({"pop": search}, X, labels, **options).runs["error"].isna().all()
     settled = compare({"pop": Popularity(positive_threshold=low)}, X, labels, **options)
     usual = compare({"pop": Popularity()}, X, (Y > 3).astype(int), **options)
     assert_array_equal(settled.frame, usual.frame)

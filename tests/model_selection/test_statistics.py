@@ -75,6 +75,14 @@ def test_wilcoxon_ties_do_not_depend_on_the_last_digit():
     tests = paired_tests(pd.DataFrame({"base": base, "new": new}), reference="base")
     signs = np.r_[np.ones(30), -np.ones(20)]
     assert_allclose(tests["p_wilcoxon"], stats.wilcoxon(signs, zero_method="pratt").pvalue)
+    # one user with large values changes nothing for the others
+    rng = np.random.default_rng(0)
+    a = rng.gamma(1, 1, 200)
+    b = a - 0.05 * rng.random(200)
+    for outlier in (0.0, 1e6, 1e10):
+        values = pd.DataFrame({"a": np.r_[a, outlier], "b": np.r_[b, outlier]})
+        expected = stats.wilcoxon(np.r_[a - b, 0], zero_method="pratt").pvalue
+        assert_allclose(paired_tests(values)["p_wilcoxon"], expected)
     # what is 0 but for the last digit is 0
     values = pd.DataFrame({"base": [0.1 + 0.2, 0.5, 0.6], "new": [0.3, 0.5, 0.6]})
     assert paired_tests(values)["p_wilcoxon"][0] == 1
