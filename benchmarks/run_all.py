@@ -18,7 +18,10 @@ SCRIPTS = [
         )
     ),
     *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention")),
-    *(["papers.eran", "--part", part] for part in ("kaggle", "cold", "attention_test")),
+    *(
+        ["papers.eran", "--part", part]
+        for part in ("kaggle", "settings", "cold", "attention_test")
+    ),
     *(
         ["papers.hkrm", "--part", part]
         for part in ("book_crossing", "lastfm", "ml1m", "ml1m_credits", "distributions")
