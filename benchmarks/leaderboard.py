@@ -32,6 +32,7 @@ from benchmarks._common import RUNS, keep, movielens_1m, movielens_100k, part_pa
 from skattrec import (
     AANMF,
     ACAM,
+    ALS,
     BPRMF,
     EASE,
     ERAN,
@@ -73,6 +74,11 @@ SPACES: dict[str, Any] = {
     "EASE": {"regularization": stats.loguniform(50, 2000)},
     "SLIM": {"alpha": stats.loguniform(1e-4, 1e-2), "l1_ratio": stats.uniform(0.05, 0.5)},
     "NMF": {"embedding_dim": stats.randint(10, 100), "penalty": stats.loguniform(1e-4, 1e-1)},
+    "ALS": {
+        "embedding_dim": [32, 64, 128],
+        "regularization": stats.loguniform(0.001, 0.1),
+        "alpha": stats.loguniform(1, 40),
+    },
     "BPRMF": {
         "embedding_dim": [32, 64, 128],
         "lr": stats.loguniform(0.003, 0.03),
@@ -132,6 +138,7 @@ def rankers(name: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series]:
         "EASE": EASE(),
         "SLIM": SLIM(),
         "NMF": NMF(),
+        "ALS": ALS(),
         "BPRMF": BPRMF(**common),
         "FM": FM(history=True, **common),
         "ACAM": ACAM.from_preset("accurate", items, **common),
