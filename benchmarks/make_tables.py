@@ -240,6 +240,15 @@ def eran() -> Iterator[str]:
         seeds = in_seeds(result["seeds"])
         title = f"Parts of the accurate setting, held-out training rows, {seeds}"
         yield table(title, header, rows)
+    result = read("papers_eran_networks")
+    if result is not None:
+        shares = ["of all pairs", "of pairs drawn by popularity"]
+        rows = [
+            [name, f"{row['items']:,}", *(f"{row[share]:.1%}" for share in shares)]
+            for name, row in result["rows"].items()
+        ]
+        title = "Pairs of items with a common user: the network of all co-purchases"
+        yield table(title, ["data", "items", *shares], rows)
     result = read("papers_eran_cold")
     if result is not None:
         for label, found in result["held_out"].items():

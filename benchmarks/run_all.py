@@ -20,7 +20,7 @@ SCRIPTS = [
     *(["papers.aanmf", "--part", part] for part in ("ml100k", "ml1m", "attention")),
     *(
         ["papers.eran", "--part", part]
-        for part in ("kaggle", "settings", "cold", "attention_test")
+        for part in ("kaggle", "settings", "cold", "networks", "attention_test")
     ),
     *(
         ["papers.hkrm", "--part", part]

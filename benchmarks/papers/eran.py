@@ -10,6 +10,7 @@ Run as ``python -m benchmarks.papers.eran --part NAME``:
   alone and among the catalogue;
 - ``settings``: what the parts of the accurate setting are worth, on one film of each user held out
   of the first split's training part: no test film is looked at;
+- ``networks``: how dense the network of all co-purchases is, on three logs;
 - ``attention_test``: does a field's share of a user's attention tell what the field is worth to
   the user? The paper's Max / Min / Random test, repaired: all users, all fields, a placebo field,
   paired seeds, retraining and masking, permutation tests over users with Holm's correction.
@@ -35,7 +36,7 @@ from sklearn.base import BaseEstimator
 from benchmarks._common import Clock, keep, once, part_parser, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable
-from skattrec.datasets import fetch_kaggle_movies
+from skattrec.datasets import fetch_kaggle_movies, fetch_movielens
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveRandomOut
 
@@ -174,6 +175,30 @@ def settings(seeds: int, quick: bool) -> None:
         result["rows"][name] = {key: spread([one[key] for one in found]) for key in found[0]}
         print(f"{name:40} nDCG@10 {result['rows'][name]['ndcg@10']['mean']:.4f}", flush=True)
         keep("papers_eran_settings", result, quick=quick, show=False)
+
+
+def networks(seeds: int, quick: bool) -> None:
+    logs = {"The Movies Dataset, rating > 3": movies()[0]}
+    for size in ("100k",) if quick else ("100k", "1m"):
+        logs[f"MovieLens {size.upper()}"] = fetch_movielens(size).data
+    rows = {}
+    for name, X in logs.items():
+        users, items = (np.unique(X[c], return_inverse=True)[1] for c in ("user", "item"))
+        likes = sparse.csr_array((np.ones(len(X), dtype=np.float32), (users, items)))
+        met = (likes.T @ likes) > 0
+        met.setdiag(False)
+        counts = np.bincount(items)
+        n = len(counts)
+        by_popularity = np.outer(counts, counts).astype(np.float64)
+        np.fill_diagonal(by_popularity, 0)
+        rows[name] = {
+            "items": n,
+            "of all pairs": float(met.sum() / (n * (n - 1))),
+            "of pairs drawn by popularity": float(
+                met.multiply(by_popularity).sum() / by_popularity.sum()
+            ),
+        }
+    keep("papers_eran_networks", {"rows": rows}, quick=quick)
 
 
 # --- new items ---------------------------------------------------------------------------
@@ -486,6 +511,7 @@ PARTS = {
     "kaggle": (kaggle, 3),
     "settings": (settings, 1),
     "cold": (cold, 3),
+    "networks": (networks, 1),
     "attention_test": (attention_test, 10),
 }
 
