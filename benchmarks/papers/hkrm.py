@@ -77,8 +77,8 @@ LITERAL = {"book_crossing": _BOOKS, "lastfm": _BOOKS, "ml1m": _FILMS, "ml1m_cred
 # Where the accurate setting departs from the preset, chosen on the second part of seed 0
 _LARGER: dict[str, Any] = {"weight_decay": 1e-5, "batch_size": 2048, "max_epochs": 15}
 ACCURATE = {"ml1m": _LARGER, "ml1m_credits": _LARGER}
-# How HKRM-Attr gets away from flat distributions where it does (not on Last.fm, `distributions`): a
-# far start, and some epochs in which the held-out AUC may stand still
+# How HKRM-Attr gets away from flat distributions where it does (not on Last.fm, see
+# `distributions`): a far start, and epochs in which the held-out AUC may stand still
 FROM_AFAR: dict[str, Any] = {
     "init_scale": 0.3,
     "lr": 0.01,
