@@ -7,7 +7,9 @@ from sklearn import config_context
 from sklearn.linear_model import ElasticNet, Ridge
 
 from skattrec import EASE, SLIM, ItemKNN, RP3beta
-from skattrec.datasets import make_preferences
+from skattrec.datasets import fetch_movielens, get_data_home, make_preferences
+from skattrec.metrics import make_ranking_scorer
+from skattrec.model_selection import LeaveLastOut
 
 MODELS = [ItemKNN(n_neighbors=5), RP3beta(n_neighbors=7), EASE(regularization=20.0), SLIM()]
 
@@ -140,3 +142,14 @@ def test_scores_are_the_votes_of_the_history_and_explained_by_them(log, model):
 def test_bad_parameters_are_named(log, model, message):
     with pytest.raises((ValueError, TypeError), match=message):
         model.fit(log.data)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not (get_data_home() / "ml-100k").is_dir(), reason="no ml-100k")
+def test_ease_has_a_peers_figures_on_movielens():
+    X = fetch_movielens("100k", download_if_missing=False).data
+    train, test = next(LeaveLastOut(leak="ignore").split(X))
+    model = EASE(regularization=500.0).fit(X.iloc[train])
+    found = make_ranking_scorer(["ndcg@10", "hit_rate@10"])(model, X.iloc[test])
+    assert found["ndcg@10"] == pytest.approx(0.0737, abs=5e-5)
+    assert found["hit_rate@10"] == pytest.approx(0.1453, abs=5e-5)
