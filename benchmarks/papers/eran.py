@@ -406,7 +406,7 @@ def attention_test(seeds: int, quick: bool) -> None:
     fields = [*FIELDS, PLACEBO]
     judge = make_ranking_scorer(["ndcg@10", "auc"], candidates=100)
     users = np.unique(X["user"])
-    n = 2 if quick else seeds
+    n = 1 if quick else seeds
     attention, retrained, masked = (
         {field: np.full((n, len(users)), np.nan) for field in fields} for _ in range(3)
     )
