@@ -100,10 +100,6 @@ class StopWhereDiverged(Callback):
     def __init__(self, monitor: str | None):
         self.monitor = monitor
 
-    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Start anew."""
-        self.epoch_: int | None = None
-
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Look at the weights and at the score."""
         finite = all(bool(weights.isfinite().all()) for weights in net.module_.parameters())
@@ -111,14 +107,14 @@ class StopWhereDiverged(Callback):
             finite = finite and bool(np.isfinite(net.history[-1, self.monitor]))
         if finite:
             return
-        self.epoch_ = int(net.history[-1, "epoch"])
+        epoch = int(net.history[-1, "epoch"])
         decay = net.optimizer__weight_decay
         message = (
-            f"training diverged in epoch {self.epoch_}: weights or scores are no longer finite "
+            f"training diverged in epoch {epoch}: weights or scores are no longer finite "
             f"numbers. Lower lr={net.lr:g}{f' or weight_decay={decay:g}' if decay else ''}, or "
             "bring what else is far from its default nearer to it"
         )
-        if self.monitor is None or self.epoch_ == 1:
+        if self.monitor is None or epoch == 1:
             raise ValueError(message)
         net.history.record(self.monitor, float("nan"))  # this epoch is not to be chosen
         warnings.warn(

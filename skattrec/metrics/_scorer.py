@@ -106,8 +106,9 @@ def make_ranking_scorer(
     fold_in : splitter, default=None
         For users that fit never saw (`NewUserKFold`): divides the rows of X, as ``LeaveLastOut()``
         does, into what is given to the recommender as ``histories``, positives alone, and what
-        it has to find. Needs a recommender whose ``score_items`` takes histories; the names of
-        the metrics say it.
+        it has to find; one split, and with an int as `random_state` if it draws. No row that is
+        given is a candidate, liked or not. Needs a recommender whose ``score_items`` takes
+        histories; the names of the metrics say it.
     item_attributes : AttributeTable, frame or dict, default=None
         What "diversity@k" compares; the same for all estimators, whatever they use themselves.
     random_state : int, default=0
@@ -377,7 +378,8 @@ class RankingScorer:
         Raises
         ------
         ValueError
-            No row is positive; "labelled" without y; drawn negatives without a catalogue; NaN
+            No row is positive, or none of the positives is in the catalogue; "labelled" without
+            y; drawn negatives without a catalogue, "test" without knowing what fit saw; NaN
             scores.
         TypeError
             `candidates="all"` for an estimator that cannot score a catalogue.
