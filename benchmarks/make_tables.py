@@ -334,9 +334,10 @@ def hkrm_distributions() -> Iterator[str]:
     if result is None:
         return
     seeds = in_seeds(result["seeds"])
-    header = ["start", "distribution loss", "weight", "AUC", "spread of P"]
+    header = ["weight decay", "start", "distribution loss", "weight", "AUC", "spread of P"]
     rows = [
         [
+            f"{row['weight_decay']:.0e}",
             "Xavier" if row["init_scale"] is None else f"{row['init_scale']:g}",
             row["distribution_loss"] or "none",
             f"{row['distribution_weight']:g}" if row["distribution_loss"] else "",

@@ -40,7 +40,14 @@ class RecommenderNet(NeuralNet):
 
     Two departures from skorch: the module gets a `Batch` by keyword, and adds to the loss
     what its ``penalty(**tensors)`` returns while training, if it has that method.
+
+    Attributes
+    ----------
+    interrupted_ : bool
+        Whether Ctrl-C ended the training.
     """
+
+    interrupted_ = False
 
     def infer(self, x: Batch, **fit_params: Any) -> Any:
         """Run the module on a batch."""
@@ -74,6 +81,7 @@ class KeepWholeEpochs(Callback):
         self.weights_ = None
         if not interrupted:
             return
+        net.interrupted_ = True
         if weights is None:
             message = "training was interrupted in its first epoch; the weights are unfinished"
         else:
@@ -150,6 +158,7 @@ class Validation(Callback):
                 value = float(self.score(net.module_))
         except KeyboardInterrupt:
             net.history.record(self.name, float("nan"))
+            net.interrupted_ = True
             warnings.warn(
                 f"training was interrupted while epoch {len(net.history)} was judged; it goes "
                 "back to the best epoch before, if there is one",
@@ -504,12 +513,31 @@ class NeuralRecommender(BaseRecommender):
         self.history_ = history_records(self.net_)
         # an epoch that Ctrl-C ended while it was judged has no value
         values = [] if objective is None else self._validation_values(objective.name)
-        if objective is not None and self._refits and np.isfinite(values).any():
+        again = self._refits and not self.net_.interrupted_
+        if objective is not None and again and np.isfinite(values).any():
             best = np.nanargmin(values) if objective.lower_is_better else np.nanargmax(values)
             self.net_ = self._train(
                 interactions, everything, None, 1 + int(best), for_weights, for_batches
             )
         self._scorer = self._freeze(self.net_.module_)
+        self._warn_of_collapse(interactions)
+
+    def _warn_of_collapse(self, interactions: Interactions) -> None:
+        """Warn if users get one and the same score for all items."""
+        if interactions.n_items < 2:
+            return
+        users = np.flatnonzero(self._liked.lengths)
+        users = users[_spaced(len(users), 8)]
+        items = _spaced(interactions.n_items, 256)
+        scores = self._score_items(Queries(users, self._liked.take(users)), items)
+        spread, size = np.ptp(scores, axis=1).max(initial=0), np.abs(scores).max(initial=0)
+        if spread <= max(_COLLAPSED * size, _NOTHING):
+            warnings.warn(
+                "all items get the same score: the model is a constant. Lower weight_decay="
+                f"{self.weight_decay:g} or lr={self.lr:g}, or raise max_epochs",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _validation_values(self, name: str) -> list[float]:
         """Return what each epoch was judged by, NaN where it was not."""
@@ -602,6 +630,15 @@ class Scorer(Protocol):
     def score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         """Return the score of each query with the item of the same row."""
         ...
+
+
+# scores that differ by no more than this share of their size, or than that, are the same
+_COLLAPSED, _NOTHING = 1e-6, 1e-12
+
+
+def _spaced(n: int, most: int) -> Codes:
+    """Return at most so many of the first n codes, evenly spaced."""
+    return np.unique(np.linspace(0, max(n - 1, 0), min(n, most)).astype(np.int64))
 
 
 def hold_out_recent(interactions: Interactions, fraction: float | None) -> NDArray[np.bool_]:

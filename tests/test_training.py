@@ -730,7 +730,45 @@ def test_ctrl_c_while_an_epoch_is_judged_leaves_the_epochs_before():
     model.refit = True
     with pytest.warns(UserWarning, match="interrupted while epoch 3 was judged"):
         model.fit(data)
-    assert len(model.net_.history) == 2  # trained anew for the best number of epochs
+    # what was interrupted is not trained anew
+    assert np.isnan(model.net_.history[-1, "valid_error"])
+
+
+def test_ctrl_c_is_not_followed_by_a_second_training():
+    class Stop(Callback):
+        n_batches = 0
+
+        def on_batch_begin(self, net, **kwargs):
+            self.n_batches += 1
+            if len(net.history) == 3:
+                raise KeyboardInterrupt
+
+    stop, made = Stop(), make_preferences(random_state=0)
+    model = AANMF(made.user_attributes, callbacks=[stop], batch_size=256, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted in epoch 3"):
+        model.fit(made.data, made.target)
+    per_epoch = len(model.net_.history[0, "batches"])
+    assert stop.n_batches == 2 * per_epoch + 1
+    assert [r["epoch"] for r in model.history_] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        REDA(weight_decay=1.0),
+        HKRM(weight_decay=1.0, bias=False),
+        HKRM(weight_decay=1.0, bias=False, duet="attribute"),
+    ],
+    ids=["REDA", "HKRM", "HKRM-Attr"],
+)
+def test_a_model_that_gives_all_items_one_score_is_noticed(model):
+    log = make_preferences(random_state=0)
+    model.set_params(max_epochs=8, random_state=0, validation_fraction=None)
+    if "item_attributes" in model.get_params():
+        model.set_params(item_attributes=log.item_attributes)
+    with pytest.warns(ConvergenceWarning, match="same score.*Lower weight_decay=1 or"):
+        model.fit(log.data)
+    model.set_params(weight_decay=0.0).fit(log.data)
 
 
 def test_the_error_names_a_weight_decay_that_is_there():

@@ -260,7 +260,6 @@ class AANMF(RatingRecommender):
         self._user_fields, self._item_fields = _own_names(self._encoded_users, self._encoded)
         self.fields_ = self._user_fields + self._item_fields
         super()._fit(interactions)
-        self._warn_of_collapse(interactions)
 
     def _check_parameters(self) -> None:
         check_choices(self, _CHOICES)
@@ -334,7 +333,7 @@ class AANMF(RatingRecommender):
                 "model is a constant. Lower weight_decay or embedding_penalty, raise lr or "
                 "max_epochs, or choose another interaction or pooling",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     @property

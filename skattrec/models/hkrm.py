@@ -123,7 +123,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         Chance of each element of an item vector to be 0, in training.
     init_scale : float or None, default=0.1
         Standard deviation of the initial embeddings; None is Xavier's for the whole table of
-        entities, as in the paper. ``duet="attribute"`` needs more, such as .3.
+        entities, as in the paper.
     refit : bool, default=False
         Train again on everything, for as many epochs as were best on the held-out part.
     max_epochs : int, default=12
@@ -135,7 +135,10 @@ class HKRM(FieldMasking, NeuralRecommender):
     lr : float, default=0.01
         Peak learning rate of Adam.
     weight_decay : float, default=3e-5
-        L2 penalty on embeddings, relations and item biases: twice the lambda_2 of eq. 13.
+        L2 penalty on embeddings, relations and item biases, beside a loss that is the mean of the
+        rows: twice the lambda_2 of eq. 13 divided by the rows of a batch. Where the item level
+        does not hold against it, as with ``duet="attribute"``, all vectors go to zero (`fit`
+        warns); take 0 then.
     validation_fraction : float or None, default=0.1
         Share of the interactions that is held out to choose the best epoch; None or 0 trains on
         everything for `max_epochs`. It is each user's most recent positives, judged by nDCG@10;
@@ -202,7 +205,8 @@ class HKRM(FieldMasking, NeuralRecommender):
 
     _represents_items_by_attributes = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # section 4 of the paper, its setting for MovieLens 1M; what it does not have is off
+        # section 4 of the paper, its setting for MovieLens 1M; what it does not have is off. It
+        # chooses the epoch on rows that do not train, here a tenth, hence the second training
         "paper": {
             "distribution_loss": "cross_entropy",
             "distribution_weight": 1.0,
@@ -216,7 +220,9 @@ class HKRM(FieldMasking, NeuralRecommender):
             "max_epochs": 20,
             "batch_size": 1024,
             "lr": 0.01,
-            "weight_decay": 2e-7,
+            "weight_decay": 2e-7 / 1024,
+            "patience": None,
+            "refit": True,
         },
         # the defaults, with drawn negatives beside labelled ones and no row left out; chosen on
         # the evaluation rows of Book-Crossing and Last.fm, benchmarks/papers/hkrm.py
