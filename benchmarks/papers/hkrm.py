@@ -165,7 +165,9 @@ def methods(part: str, table: AttributeTable, seed: int) -> Iterator[tuple[str, 
     yield "HKRM", HKRM(table, **literal)
     yield "HKRM-Item", HKRM(table, **literal | {"duet": "item"})
     yield "HKRM-Attr", HKRM(table, **literal | {"duet": "attribute"})
-    yield "HKRM-Attr, woKL", HKRM(table, **literal | {"duet": "attribute"} | without)
+    free = literal | {"duet": "attribute", "weight_decay": 0.0}
+    yield "HKRM-Attr, no L2 penalty", HKRM(table, **free)
+    yield "HKRM-Attr, no L2 penalty, woKL", HKRM(table, **free | without)
     yield "HKRM-woKL", HKRM(table, **literal | without)
     yield "HKRM, accurate", HKRM(table, **accurate)
     yield "accurate, item level", HKRM(table, **accurate | {"duet": "item"})
@@ -184,7 +186,7 @@ def distributions(n_seeds: int, quick: bool) -> None:
     }
     cuts = [parts_of(rows, seed) for seed in range(n_seeds)]
     losses = [(None, 1.0), ("kl", 1.0), ("cross_entropy", 1.0), ("cross_entropy", 0.1)]
-    grid = list(product([2e-5, LITERAL["lastfm"]["weight_decay"]], [None, 0.3], losses))
+    grid = list(product([2e-5, LITERAL["lastfm"]["weight_decay"], 0.0], [None, 0.3], losses))
     for decay, start, (loss, weight) in grid[-4:-3] if quick else grid:
         runs = []
         for seed, (train, valid, _) in enumerate(cuts):
