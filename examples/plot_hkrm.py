@@ -102,7 +102,7 @@ print(told)
 # %%
 # Which past films spoke for the first one, and which against it? ``history_effects`` has signs.
 
-effects = pd.Series(told.parts["history_effects"][0], told.history[0]).sort_values()
+effects = pd.Series(told.history_effects[0], told.history[0]).sort_values()
 print(effects.rename(movies.item_names).iloc[[-1, -2, -3, 1, 0]].round(4).to_string())
 
 # %%

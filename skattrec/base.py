@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,7 +28,10 @@ from skattrec.data.interactions import (
     Interactions,
     ItemLists,
     Vocabulary,
+    as_dtype,
     as_frame,
+    has_columns,
+    joined,
     read_columns,
     read_ids,
     read_target,
@@ -60,6 +64,16 @@ class Queries:
         """Return the queries of these rows."""
         positions = np.arange(len(self))[rows]
         return Queries(self.users[rows], self.histories.take(positions))
+
+    def distinct(self, *more: Codes) -> tuple[Codes, Codes]:
+        """Return one row for each distinct query, and which of these each row equals.
+
+        Pairs of one user come as queries with equal histories, which are worked on once.
+        Histories are compared by a hash of 64 bits; `more` are columns that must be equal too.
+        """
+        keys = np.stack([self.users, self.histories.hashes(), *more])
+        _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+        return first, which.ravel()
 
 
 class BaseRecommender(BaseEstimator, ABC):
@@ -139,7 +153,8 @@ class BaseRecommender(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            Missing ids, timestamps without an order, y that is not finite, no positive row.
+            Missing ids, timestamps without an order, y that is not finite, no positive row; a
+            parameter that cannot be used.
         """
         self._check_policies()
         if y is None and self._predicts_ratings:
@@ -167,7 +182,7 @@ class BaseRecommender(BaseEstimator, ABC):
         return self
 
     def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
-        if hasattr(X, "columns") or hasattr(X, "column_names"):
+        if has_columns(X):
             validate_data(self, X, skip_check_array=True)
         else:
             X = validate_data(
@@ -207,10 +222,15 @@ class BaseRecommender(BaseEstimator, ABC):
         self._encoded_users = _encode(self._user_attributes, self._users, self._cold_users)
 
     def _check_policies(self) -> None:
+        """Check the parameters that this class reads itself."""
         for name in ("unknown_user", "unknown_item"):
             value = getattr(self, name)
             if value not in ("average", "error"):
                 raise ValueError(f"{name}={value!r}; choose 'average' or 'error'")
+        threshold: Any = getattr(self, "positive_threshold", 0.0)
+        number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+        if not number or np.isnan(threshold):
+            raise ValueError(f"positive_threshold must be a number, got {threshold!r}")
 
     def _with_items(self, item_attributes: Any) -> Self:
         """Return a copy that also knows the items of these attributes."""
@@ -224,7 +244,7 @@ class BaseRecommender(BaseEstimator, ABC):
                 )
             )
         model = copy(self)
-        table = AttributeTable.read(item_attributes, "item_attributes")
+        table = AttributeTable.read(item_attributes, "item_attributes", empty_fields=True)
         model._attributes = self._attributes.extend(table)
         model._cold = Vocabulary(_further_ids(self._items, model._attributes, True))
         model._encode_attributes()
@@ -290,6 +310,8 @@ class BaseRecommender(BaseEstimator, ABC):
         if not _is_table(X):
             return _read_id_list(X, name="X", role="user")
         frame = as_frame(X)
+        if not has_columns(X) and frame.shape[1] > 1:
+            self._check_positions(frame.shape[1])
         if "item" in frame.columns and "user" not in frame.columns:
             raise ValueError("X has a column 'item' but none named 'user'")
         column = frame["user"] if "user" in frame.columns else frame.iloc[:, 0]
@@ -297,21 +319,41 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _read_pairs(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return users and items of rows; columns are found as in fit."""
-        named = hasattr(X, "columns") or hasattr(X, "column_names")
-        if named:
+        if has_columns(X):
             # the columns of a pyarrow table are no names
             labels = list(X.column_names if hasattr(X, "column_names") else X.columns)
             if "user" not in labels or "item" not in labels:
                 validate_data(self, X, reset=False, skip_check_array=True)
+                self._check_positions(len(labels))
         else:
             X = _listed(X)
-            if getattr(X, "ndim", 2) == 2 and X.shape[1] < 2:
+            shape: tuple[int, ...] = getattr(X, "shape", ())
+            if len(shape) == 2 and shape[1] < 2:
                 raise ValueError(
-                    f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"X has {shape[1]} features, but {type(self).__name__} is expecting "
                     f"{self.n_features_in_} features as input (at least user and item)"
                 )
+            if len(shape) == 2:
+                self._check_positions(shape[1])
         columns = read_columns(X)
         return columns.users, columns.items
+
+    def _check_positions(self, n_columns: int) -> None:
+        """Refuse columns without names where fit's frame had them in another order.
+
+        They might be that frame's columns, or user and item as they stand in an array.
+        """
+        fitted = list(getattr(self, "feature_names_in_", ()))
+        if "user" not in fitted:
+            return
+        user, item = fitted.index("user"), fitted.index("item")
+        in_order = (user, item) == (0, 1) if n_columns == len(fitted) else user < item
+        if not in_order:
+            raise ValueError(
+                f"X has {n_columns} columns without names, but {type(self).__name__} was fitted "
+                f"with the feature names {fitted}, so that X may have user and item in either "
+                "order; give a frame with the columns 'user' and 'item'"
+            )
 
     def _encode_items(
         self, ids: NDArray[Any], *, name: str = "X", used: NDArray[np.bool_] | None = None
@@ -342,7 +384,7 @@ class BaseRecommender(BaseEstimator, ABC):
         codes = self._user_codes(ids)
         lists = self._liked.take(np.where(codes < len(self._users), codes, -1))
         served = codes >= 0
-        if histories is not None and len(histories):
+        if _has_rows(histories):
             fresh, given = self._read_histories(ids, histories)
             both = ItemLists(
                 np.concatenate([lists.indptr, lists.indptr[-1] + fresh.indptr[1:]]),
@@ -413,7 +455,7 @@ class BaseRecommender(BaseEstimator, ABC):
         Parameters
         ----------
         X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `fit`.
+            Users and items, as in `fit`: by name in a frame, else in the order user, item.
 
         Returns
         -------
@@ -423,7 +465,8 @@ class BaseRecommender(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            An unknown user or item under the policy "error".
+            An unknown user or item under the policy "error"; rows without column names after a
+            fit on a frame whose columns were in another order than user, item.
         """
         check_is_fitted(self)
         users, items = self._read_pairs(X)
@@ -506,7 +549,7 @@ class BaseRecommender(BaseEstimator, ABC):
         item_attributes : AttributeTable, frame or dict, default=None
             Attributes of further items, which `candidates` may then name, in the fields of the
             fitted table, for models that can score an item by its attributes. Items that the
-            model knows already keep the attributes they had in `fit`.
+            model knows already keep the attributes they had in `fit`. Any cell may be missing.
 
         Returns
         -------
@@ -569,7 +612,7 @@ class BaseRecommender(BaseEstimator, ABC):
         cold = self._cold.ids[codes[~trained] - len(self._items)]
         if not trained.any():
             return codes, cold
-        return codes, np.concatenate([self.item_ids_[codes[trained]], cold])
+        return codes, joined(self.item_ids_[codes[trained]], cold)
 
     def _excluded(
         self,
@@ -583,11 +626,11 @@ class BaseRecommender(BaseEstimator, ABC):
         rows, items = [], []
         if exclude_seen:
             parts = [self._seen.take(self._users.encode(ids))]
-            if histories is not None and len(histories):
+            if _has_rows(histories):
                 parts.append(queries.histories)
             rows += [part.owners for part in parts]
             items += [part.items for part in parts]
-        if exclude_interactions is not None and len(exclude_interactions):
+        if _has_rows(exclude_interactions):
             columns = read_columns(exclude_interactions, name="exclude_interactions")
             users, row_users = Vocabulary.from_values(columns.users)
             codes = self._known_items(columns.items)
@@ -711,7 +754,7 @@ class BaseRecommender(BaseEstimator, ABC):
         Parameters
         ----------
         X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `fit`.
+            Users and items, as in `predict`.
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             See `recommend`.
         item_attributes : AttributeTable, frame or dict, default=None
@@ -765,10 +808,10 @@ class BaseRecommender(BaseEstimator, ABC):
 
 
 def _further_ids(known: Vocabulary, table: AttributeTable | None, usable: bool) -> NDArray[Any]:
-    """Return the ids that only the attribute table knows."""
+    """Return the ids that only the attribute table knows, as far as possible in fit's dtype."""
     if table is None or not usable:
         return known.ids[:0]
-    return table.ids[known.encode(table.ids) < 0]
+    return as_dtype(table.ids[known.encode(table.ids) < 0], known.ids.dtype)
 
 
 def _encode(
@@ -786,13 +829,16 @@ def _listed(X: Any) -> Any:
         return X
     if hasattr(X, "__array__"):
         return np.asarray(X)
-    if not hasattr(X, "__iter__"):
-        return X
     return as_frame(X).to_numpy(dtype=object)
 
 
+def _has_rows(X: Any) -> bool:
+    """Whether an optional table was given and is not empty; what has no length is yet to read."""
+    return X is not None and (not hasattr(X, "__len__") or len(X) > 0)
+
+
 def _is_table(X: Any) -> bool:
-    if hasattr(X, "columns") or hasattr(X, "column_names"):
+    if has_columns(X):
         return True
     if hasattr(X, "ndim"):
         return X.ndim > 1
@@ -823,25 +869,24 @@ def _check_count(value: Any, name: str) -> None:
 
 
 def _check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:
-    """Raise where an unknown id is a string and all known ones are numbers, or the reverse.
+    """Raise where an unknown id is a string and all known ones are numbers or bytes, and so on.
 
     Row by row, so that what else is asked with it does not matter.
     """
-    kind = _is_text(known)
-    if kind is None or not len(known):
+    if not len(ids):
+        return
+    kinds = set(map(_kind, known if known.dtype == object else known[:1]))
+    if len(kinds) != 1:
         return
     for id_ in ids:
-        if isinstance(id_, str) != kind:
-            names = {True: "strings", False: "numbers"}
+        if _kind(id_) not in kinds:
             raise ValueError(
-                f"{what} are {names[not kind]} such as {shown(id_)}, but those {where} are "
-                f"{names[kind]} such as {shown(known[0])}; convert one of them"
+                f"{what} are {_kind(id_)} such as {shown(id_)}, but those {where} are "
+                f"{kinds.pop()} such as {shown(known[0])}; convert one of them"
             )
 
 
-def _is_text(values: NDArray[Any]) -> bool | None:
-    """Whether all values are strings (True), none is (False), or some are (None)."""
-    if values.dtype.kind != "O":
-        return values.dtype.kind in "SU"
-    texts = [isinstance(v, str) for v in values]
-    return True if all(texts) else None if any(texts) else False
+def _kind(id_: Any) -> str:
+    if isinstance(id_, str):
+        return "strings"
+    return "bytes" if isinstance(id_, bytes) else "numbers"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class Explanation:
         For each pair the past items the model looked at, most recent first.
     history_weights : list of ndarray of shape (n_past,)
         Contribution of each past item, as a size: what it adds may speak for the recommended
-        item or against it. REDA's have their sign.
+        item or against it.
     history_field_weights : list of ndarray of shape (n_past, n_fields)
         The same by field; empty where a model has no such weights.
     shared_values : list of dict
@@ -45,6 +46,9 @@ class Explanation:
     known_fields : list of tuple of str, or None
         For each pair the fields in which the item has values; a sentence names one of these.
         None: all.
+    history_effects : list of ndarray of shape (n_past,), or None
+        What each past item adds to the score, with its sign, of models that can tell; then a
+        sentence names no past item that speaks against the recommended one.
     parts : dict of str to ndarray of shape (n_pairs,)
         Further numbers about each pair that a model has to tell, such as the terms of its score.
     describe : callable or None
@@ -64,6 +68,7 @@ class Explanation:
     sentences: list[str]
     attention_maps: NDArray[Any] | None = field(default=None)
     known_fields: list[tuple[str, ...]] | None = field(default=None)
+    history_effects: list[NDArray[Any]] | None = field(default=None)
     parts: dict[str, NDArray[Any]] = field(default_factory=dict)
     describe: Callable[[Explanation, Mapping[Any, str]], str] | None = None
 
@@ -73,11 +78,9 @@ class Explanation:
     def __iter__(self) -> Iterator[Explanation]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, pair: int) -> Explanation:
-        """Return the explanation of one pair, as an explanation of length 1."""
-        if not -len(self) <= pair < len(self):
-            raise IndexError(f"pair {pair} of an explanation of {len(self)} pairs")
-        rows = slice(pair, pair + 1 or None)
+    def __getitem__(self, pair: int | slice) -> Explanation:
+        """Return the explanation of one pair, of length 1, or of a slice of pairs."""
+        rows = pair if isinstance(pair, slice) else self._row(pair)
         maps = self.attention_maps
         return replace(
             self,
@@ -92,8 +95,18 @@ class Explanation:
             sentences=self.sentences[rows],
             attention_maps=None if maps is None else maps[rows],
             known_fields=None if self.known_fields is None else self.known_fields[rows],
+            history_effects=None if self.history_effects is None else self.history_effects[rows],
             parts={name: values[rows] for name, values in self.parts.items()},
         )
+
+    def _row(self, pair: Any) -> slice:
+        try:
+            row = index(pair)
+        except TypeError:
+            raise TypeError(f"a pair is an int, or a slice for several, got {pair!r}") from None
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"pair {row} of an explanation of {len(self)} pairs")
+        return slice(row, row + 1 or None)
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -108,9 +121,14 @@ class Explanation:
         ----------
         item_names : mapping or Series of item id to str
             An item without a name goes by its id.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `item_names` is of another type, or names an item twice.
         """
-        describe = self.describe or describe_by_history
-        sentences = [describe(self[pair], item_names) for pair in range(len(self))]
+        describe, names = self.describe or describe_by_history, _read_names(item_names)
+        sentences = [describe(self[pair], names) for pair in range(len(self))]
         return replace(self, sentences=sentences)
 
     @property
@@ -157,20 +175,62 @@ def describe_by_history(pair: Explanation, item_names: Mapping[Any, str]) -> str
         field=field,
         past_item=None if best is None else item_names.get(best, best),
         shared=pair.shared_values[0].get(best, {}),
+        silent=_is_silent(pair),
     )
 
 
 def top_past_item(pair: Explanation, field: str | None) -> Any:
     """Return the past item to name: of those that share the field, else of all, the one with
-    the most weight; None without any.
+    the most weight; None where none has any. The item of the pair is no reason for itself.
     """
-    past = pair.history[0]
+    past, item = pair.history[0], pair.items[0]
     # an item that the model does not know has no name to give
-    weights = np.where([item is None for item in past], 0.0, pair.history_weights[0])
-    if not np.any(weights):
+    nameless = [p is None or p == item for p in past]
+    weights = np.where(nameless, 0.0, _voices(pair))
+    if not np.any(weights > 0):
         return None
-    shares = [field in pair.shared_values[0].get(item, {}) for item in past]
-    return past[int(np.argmax(np.where(shares, weights, -1.0) if any(shares) else weights))]
+    sharing = np.array([field in pair.shared_values[0].get(p, {}) for p in past])
+    if np.any(weights[sharing] > 0):
+        weights = np.where(sharing, weights, 0.0)
+    return past[int(np.argmax(weights))]
+
+
+def _is_silent(pair: Explanation) -> bool:
+    """Whether there are past items, other than the item itself, and none has any weight."""
+    others = np.array([p != pair.items[0] for p in pair.history[0]], dtype=bool)
+    return bool(others.any() and not np.any(_voices(pair)[others] > 0))
+
+
+def _voices(pair: Explanation) -> NDArray[Any]:
+    """Return how much each past item speaks for the item."""
+    return (pair.history_effects or pair.history_weights)[0]
+
+
+def _read_names(item_names: Any) -> Mapping[Any, str]:
+    if isinstance(item_names, pd.Series):
+        twice = item_names.index[item_names.index.duplicated()]
+        if len(twice):
+            raise ValueError(
+                f"item_names has several names for item {twice[0]!r}; keep one for each item"
+            )
+        return dict(item_names.to_dict())
+    if not isinstance(item_names, Mapping):
+        raise TypeError(
+            "item_names must be a dict or a pandas Series from item id to name, got "
+            f"{type(item_names).__name__}"
+        )
+    return item_names
+
+
+def distinct_fields(names: tuple[str, ...], model: str) -> tuple[str, ...]:
+    """Return the names of a model's fields; raise where item_attributes has one twice."""
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise ValueError(
+            f"item_attributes has a field {twice[0]!r}, a name that {model} gives another field "
+            "of its own; rename the field of item_attributes"
+        )
+    return names
 
 
 def _values(shared: dict[str, tuple[Any, ...]]) -> str:
@@ -200,6 +260,7 @@ def sentence(
     past_item: Any | None,
     shared: dict[str, tuple[Any, ...]],
     role: str = "counted most",
+    silent: bool = False,
 ) -> str:
     """Return "item is recommended because ..." from what the model looked at.
 
@@ -214,6 +275,8 @@ def sentence(
         What both items have in common.
     role : str, default="counted most"
         What the past item did among all, where both have no value in common.
+    silent : bool, default=False
+        Whether there are past items of which none has a part in the score.
 
     Examples
     --------
@@ -222,6 +285,8 @@ def sentence(
     >>> sentence("Alien", field=None, past_item=None, shared={})
     'Alien is recommended without a history to point to.'
     """
+    if past_item is None and silent:
+        return f"{item} is recommended, but no past item speaks for it."
     if past_item is None:
         return f"{item} is recommended without a history to point to."
     if field is None:

@@ -9,12 +9,13 @@ learning-rate schedule, validation on held-out interactions and a progress bar, 
 from __future__ import annotations
 
 import inspect
+import io
 import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -48,6 +49,9 @@ class RecommenderNet(NeuralNet):
     """
 
     interrupted_ = False
+    # what pickle stores together, to be read on another device: the module that was handed in is
+    # the one that was trained, and callbacks hold it, too
+    cuda_dependent_attributes_: ClassVar[list[str]] = ["module", "criterion", "callbacks"]
 
     def infer(self, x: Batch, **fit_params: Any) -> Any:
         """Run the module on a batch."""
@@ -346,6 +350,11 @@ def train(
     )
     net.fit(training_set, y=None)
     net.module_.eval()
+    # a trained net is not trained on: what that would take makes up most of a pickle
+    net.optimizer_.state.clear()
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EarlyStopping):
+            callback.best_model_weights_ = None
     return net
 
 
@@ -538,6 +547,28 @@ class NeuralRecommender(BaseRecommender):
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # tensors of a GPU are to be read where there is none; skorch sees to the net's own
+        state = dict(super().__getstate__())
+        if "_scorer" in state:
+            buffer = io.BytesIO()
+            torch.save(state["_scorer"], buffer)
+            state["_scorer"] = buffer.getvalue()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_scorer" in state:
+            place = None if torch.cuda.is_available() else "cpu"
+            buffer = io.BytesIO(state["_scorer"])
+            scorer = torch.load(buffer, map_location=place, weights_only=False)
+            state = state | {"_scorer": scorer}
+        super().__setstate__(state)
+
+    def __copy__(self) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def _validation_values(self, name: str) -> list[float]:
         """Return what each epoch was judged by, NaN where it was not."""

@@ -71,6 +71,20 @@ class SharedGenres(BaseRecommender):
         return (votes @ self._shared)[:, items]
 
 
+class Extendable(SharedGenres):
+    """The same, and takes in items that are described later."""
+
+    def _fit(self, interactions):
+        self._add_items()
+
+    def _add_items(self):
+        encoded = self._encoded
+        genres = np.zeros((encoded.n_ids, encoded.n_values[0]))
+        rows = np.repeat(np.arange(encoded.n_ids), np.diff(encoded.indptr[0]))
+        genres[rows, encoded.indices[0]] = 1
+        self._shared = genres @ genres.T
+
+
 class Probability(Popularity):
     """Ranks by log-odds, predicts probabilities."""
 
@@ -174,6 +188,22 @@ def test_ids_of_another_kind_are_refused(popularity):
             numbers.recommend([1], n_recommendations=1, **{argument: rows})
 
 
+def test_bytes_are_not_taken_for_strings():
+    model = Popularity().fit(np.array([["a", "x"], ["b", "y"]], dtype="S1"))
+    assert_array_equal(model.recommend(np.array([b"b"]), n_recommendations=1)[0], [[b"x"]])
+    match = r"user ids are strings such as 'b', but those in fit are bytes such as b'a'"
+    with pytest.raises(ValueError, match=match):
+        model.recommend(["b"], n_recommendations=1)
+    with pytest.raises(ValueError, match=r"item ids in X are bytes such as b'x', but those in"):
+        Popularity().fit([["a", "x"], ["b", "y"]]).predict([["a", b"x"]])
+
+
+def test_tuples_are_no_ids():
+    frame = pd.DataFrame({"user": [("a", 1), ("b", 2)], "item": ["x", "y"]})
+    with pytest.raises(TypeError, match=r"ids must be strings or numbers; row 0 holds \('a', 1\)"):
+        Popularity().fit(frame)
+
+
 def test_a_history_serves_a_user_whose_id_is_of_another_kind():
     numbers = TransitionKNN().fit([[1, 2], [1, 5], [3, 4], [3, 2], [3, 5]])
     history = pd.DataFrame({"user": ["somebody new"], "item": [2]})
@@ -230,6 +260,62 @@ def test_arrays_have_no_feature_names():
 def test_predict_finds_columns_by_name(popularity):
     swapped = LOG[["item", "user"]].assign(when=3)
     assert_allclose(popularity.predict(swapped), popularity.predict(LOG))
+
+
+SWAPPED = LOG[["item", "user"]]
+
+
+@pytest.mark.parametrize(
+    "fitted, rows",
+    [
+        (SWAPPED, LOG.to_numpy()),
+        (SWAPPED, SWAPPED.to_numpy()),
+        (SWAPPED, LOG.to_numpy().tolist()),
+        (SWAPPED, LOG.set_axis([0, 1], axis=1)),
+        (SWAPPED.assign(timestamp=1), LOG.to_numpy()),
+        (LOG[["user"]].assign(rating=1, item=LOG["item"]), LOG.assign(rating=1).to_numpy()),
+        (pa.Table.from_pandas(SWAPPED), LOG.to_numpy()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_rows_without_names_are_refused_where_their_order_is_open(fitted, rows):
+    model = Popularity().fit(fitted)
+    for method in (model.predict, model.score, model.explain):
+        with pytest.raises(ValueError, match="give a frame with the columns 'user' and 'item'"):
+            method(rows)
+    if not isinstance(rows, pd.DataFrame):
+        with pytest.raises(ValueError, match=r"columns without names, .*fitted with the feature"):
+            model.recommend(rows, n_recommendations=1)
+    assert_allclose(model.predict(LOG), Popularity().fit(LOG).predict(LOG))
+
+
+@pytest.mark.parametrize(
+    "fitted", [LOG, LOG.assign(timestamp=range(len(LOG)))[["timestamp", "user", "item"]]]
+)
+def test_pairs_are_user_and_item_after_a_frame_in_that_order(fitted):
+    model = Popularity().fit(fitted)
+    expected = model.predict(LOG)
+    assert_allclose(model.predict(LOG.to_numpy()), expected)
+    assert_allclose(model.predict(LOG.to_numpy().tolist()), expected)
+
+
+@pytest.mark.parametrize("method", ["fit", "predict", "score", "explain"])
+def test_what_is_no_table_is_refused(popularity, method):
+    lazy = pl.DataFrame({"user": ["ann"], "item": ["heat"]}).lazy()
+    for X, name in [(None, "NoneType"), (lazy, "LazyFrame"), ("log.csv", "str")]:
+        with pytest.raises(TypeError, match=f"X is a {name}; give a pandas, polars or pyarrow"):
+            getattr(popularity if method != "fit" else Popularity(), method)(X)
+    with pytest.raises(ValueError, match="Expected 2D array, got scalar"):
+        getattr(popularity if method != "fit" else Popularity(), method)(5)
+
+
+def test_a_lazy_frame_is_refused_wherever_rows_are_read(popularity):
+    lazy = pl.DataFrame({"user": ["ann"], "item": ["heat"]}).lazy()
+    with pytest.raises(TypeError, match="X must be a list or an array of user ids, got <LazyFr"):
+        popularity.recommend(lazy)
+    for argument in ("histories", "exclude_interactions"):
+        with pytest.raises(TypeError, match=f"{argument} is a LazyFrame; give a"):
+            popularity.recommend(["ann"], n_recommendations=1, **{argument: lazy})
 
 
 def test_predict_refuses_what_has_no_item(popularity):
@@ -330,6 +416,24 @@ def test_queries_of_rows():
         assert_array_equal(taken.users, [-1, 0])
         assert_array_equal(taken.histories.lengths, [0, 2])
         assert_array_equal(taken.histories.items, [6, 7])
+
+
+def test_equal_queries_are_found_by_user_and_history():
+    histories = [[1, 2], [2, 1], [1, 2], [], [1, 2], [1, 2, 3], []]
+    owners = np.repeat(np.arange(7), [len(h) for h in histories])
+    lists = ItemLists.from_codes(owners, np.concatenate(histories).astype(np.int64), 7)
+    queries = Queries(np.array([0, 0, 0, 1, 1, 0, 1]), lists)
+    first, which = queries.distinct()
+    assert_array_equal(first[which], [0, 1, 0, 3, 4, 5, 3])
+    assert len(first) == 5
+    first, which = queries.distinct(np.array([0, 0, 9, 0, 0, 0, 0]))
+    assert_array_equal(first[which], [0, 1, 2, 3, 4, 5, 3])
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 5, (20_000, 6))
+    many = ItemLists(np.arange(0, rows.size + 1, 6), rows.ravel())
+    first, which = Queries(np.zeros(len(rows), dtype=np.int64), many).distinct()
+    assert len(first) == len(np.unique(rows, axis=0))
+    assert_array_equal(rows[first[which]], rows)
 
 
 # --- histories -----------------------------------------------------------------------
@@ -478,15 +582,6 @@ def test_attributes_of_other_items_are_refused():
 # --- items that are described after fit ------------------------------------------------------
 
 
-class Extendable(SharedGenres):
-    def _add_items(self):
-        encoded = self._encoded
-        genres = np.zeros((encoded.n_ids, encoded.n_values[0]))
-        rows = np.repeat(np.arange(encoded.n_ids), np.diff(encoded.indptr[0]))
-        genres[rows, encoded.indices[0]] = 1
-        self._shared = genres @ genres.T
-
-
 LATER = {"genre": {"moon": "space", "jaws": "space", "blob": "unheard"}}
 
 
@@ -519,6 +614,53 @@ def test_items_described_later_leave_the_model_and_known_items_as_they_were(exte
     assert_array_equal(extendable.predict([["cid", "alien"], ["cid", "moon"]]), before)
     with pytest.raises(ValueError, match="do not exist, such as 'moon'"):
         extendable.recommend(["cid"], candidates=["moon"])
+
+
+@pytest.mark.parametrize(
+    "index, dtype",
+    [
+        (np.array([1, 2, 3, 7], dtype=np.uint64), np.int64),
+        (np.array([1.0, 2.0, 3.0, 7.0]), np.int64),
+        (np.array([1, 2, 3, 2**63 + 7], dtype=np.uint64), object),
+    ],
+)
+def test_items_known_by_attributes_come_back_in_the_dtype_of_fit(index, dtype):
+    big = 2**60 + 3  # no float64
+    table = pd.DataFrame({"genre": ["x", "y", "y", "x"]}, index=index)
+    log = [["ann", 1], ["bob", 2], ["bob", big], ["cid", 3], ["ann", 2]]
+    model = Extendable(table).fit(log)
+    new = int(index[-1])
+    items, scores = model.recommend(["ann"], n_recommendations=2, candidates=[big, new])
+    assert items.dtype == dtype
+    assert_array_equal(items, np.array([[new, big]], dtype=dtype))
+    assert_array_equal(scores, [[1, 0]])
+    only, _ = model.recommend(["ann"], n_recommendations=1, candidates=[new])
+    assert only.tolist() == [[new]]
+    assert model.item_ids_.dtype == np.int64
+
+
+def test_items_described_later_may_have_ids_of_another_dtype():
+    table = pd.DataFrame({"genre": ["x", "y"]}, index=[1, 2])
+    model = Extendable(table).fit([["ann", 1], ["bob", 2], ["bob", 1]])
+    index = np.array([2**63 + 1, 2**63 + 2], dtype=np.uint64)
+    later = pd.DataFrame({"genre": ["y", "x"]}, index=index)
+    items, _ = model.recommend(
+        ["ann"], n_recommendations=2, candidates=index, item_attributes=later
+    )
+    assert items.tolist() == [[2**63 + 2, 2**63 + 1]]
+
+
+def test_an_item_described_later_may_lack_a_field():
+    table = pd.DataFrame({"genre": ["x", "y"], "director": ["d", None]}, index=["alien", "jaws"])
+    model = Extendable(table).fit([["ann", "alien"], ["bob", "jaws"], ["bob", "alien"]])
+    later = pd.DataFrame({"genre": ["x"], "director": [None]}, index=["moon"])
+    _, scores = model.recommend_users(["moon"], n_recommendations=1, item_attributes=later)
+    assert scores.tolist() == [[1]]
+    none = later.assign(genre=[[]])
+    _, scores = model.recommend_users(["moon"], n_recommendations=1, item_attributes=none)
+    assert scores.tolist() == [[0]]
+    with pytest.raises(ValueError, match="field 'director': no row has a value; leave the field"):
+        Extendable(later).fit([["ann", "moon"]])
 
 
 def test_who_cannot_score_by_attributes_refuses_later_ones():

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skattrec import ACAM, ERAN, ItemKNN
+from skattrec.datasets import make_preferences
 from skattrec.explanation import Explanation, sentence, top_field
 
 
@@ -50,6 +52,23 @@ def test_pairs_are_counted_from_both_ends(explanation):
     for pair in (2, -3):
         with pytest.raises(IndexError, match=f"pair {pair} of an explanation of 2 pairs"):
             explanation[pair]
+
+
+def test_a_slice_is_an_explanation_of_its_pairs(explanation):
+    for rows in (slice(0, 2), slice(1, None), slice(None, None, -1), slice(5, 9)):
+        some = explanation[rows]
+        assert some.sentences == explanation.sentences[rows]
+        assert_array_equal(some.items, explanation.items[rows])
+        assert [list(past) for past in some.history] == [
+            list(past) for past in explanation.history[rows]
+        ]
+        assert len(some.to_frame()) == len(some) == len(explanation.items[rows])
+
+
+@pytest.mark.parametrize("pair", ["0", 0.5, None, [0, 1]])
+def test_other_subscripts_are_named(explanation, pair):
+    with pytest.raises(TypeError, match="a pair is an int, or a slice for several, got"):
+        explanation[pair]
 
 
 def test_iteration_gives_each_pair(explanation):
@@ -118,9 +137,59 @@ def test_names_may_be_a_series(explanation):
     assert explanation[0].named(names).sentences[0].endswith("like thing.")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["Alien"], str, pd.DataFrame({"name": ["Alien"]}, index=["alien"]), "Alien", None],
+    ids=["list", "callable", "frame", "string", "None"],
+)
+def test_names_of_another_type_are_refused(explanation, names):
+    with pytest.raises(TypeError, match="item_names must be a dict or a pandas Series"):
+        explanation.named(names)
+
+
+def test_a_series_names_each_item_once(explanation):
+    names = pd.Series(["Alien", "Aliens"], index=["alien", "alien"])
+    with pytest.raises(ValueError, match="item_names has several names for item 'alien'"):
+        explanation.named(names)
+
+
 def test_no_past_item_is_named_where_none_contributed(explanation):
     silent = Explanation(**{**vars(explanation), "history_weights": [np.zeros(2), np.zeros(0)]})
-    assert silent.named({}).sentences[0] == "alien is recommended without a history to point to."
+    assert silent.named({}).sentences[0] == "alien is recommended, but no past item speaks for it."
+
+
+def told_of(explanation, past, weights, shared=None):
+    """Return the sentence on alien, of a user with this history."""
+    changed = {
+        "history": [np.array(past, dtype=object), np.zeros(0, dtype=object)],
+        "history_weights": [np.array(weights, dtype=float), np.zeros(0)],
+        "shared_values": [shared or {}, {}],
+    }
+    return Explanation(**{**vars(explanation), **changed}).named({}).sentences[0]
+
+
+def test_an_item_is_no_reason_for_itself(explanation):
+    genre = {"alien": {"genre": ("horror",)}, "thing": {"genre": ("horror",)}}
+    both = told_of(explanation, ["alien", "thing"], [0.9, 0.1], genre)
+    assert both == "alien is recommended for its genre (horror), like thing."
+    silent = "alien is recommended, but no past item speaks for it."
+    assert told_of(explanation, ["alien", "thing"], [0.9, 0.0], genre) == silent
+    alone = "alien is recommended without a history to point to."
+    assert told_of(explanation, ["alien"], [0.9], genre) == alone
+
+
+def test_what_has_no_weight_or_speaks_against_is_no_reason(explanation):
+    silent = "alien is recommended, but no past item speaks for it."
+    assert told_of(explanation, ["jaws", "thing"], [-0.9, 0.0]) == silent
+    genre = {"jaws": {"genre": ("horror",)}}
+    for of_jaws in (0.0, -0.5):
+        told = told_of(explanation, ["jaws", "thing"], [of_jaws, 0.2], genre)
+        assert told.endswith("of the past items thing counted most.")
+
+
+def test_unknown_items_have_no_name_to_give(explanation):
+    told = told_of(explanation, [None, "jaws"], [0.9, 0.0])
+    assert told == "alien is recommended without a history to point to."
 
 
 @pytest.mark.parametrize(
@@ -159,3 +228,25 @@ def test_the_top_field_is_an_attribute():
     assert top_field(fields, weights, ("genre",)) == "genre"  # the item has no director
     assert top_field(("item",), np.array([1.0]), ("item",)) is None
     assert top_field((), np.zeros(0), ()) is None
+
+
+def test_a_history_without_votes_is_no_missing_history():
+    log = make_preferences(40, 40, n_interactions_per_user=8, random_state=0)
+    model = ItemKNN(n_neighbors=1).fit(log.data)
+    item = model.item_ids_[0]
+    silent = model.item_ids_[model.similarities_[:, [0]].toarray().ravel() == 0]
+    other = silent[silent != item][0]
+    told = model.explain([["q", item]], histories=[["q", other]])
+    assert str(told) == f"{item} is recommended, but no past item speaks for it."
+
+
+@pytest.mark.parametrize(
+    "model", [ACAM(max_epochs=1), ERAN(max_epochs=1, copurchase_network=True)]
+)
+def test_a_field_with_the_name_of_a_models_own_is_refused(model):
+    log = make_preferences(20, 20, n_interactions_per_user=6, random_state=0)
+    cells = {item: "a" for item in log.data["item"]}
+    model.set_params(item_attributes={"genre": cells, "item": cells})
+    name = type(model).__name__
+    with pytest.raises(ValueError, match=f"has a field 'item', a name that {name} .*rename"):
+        model.fit(log.data)

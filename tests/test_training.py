@@ -832,3 +832,21 @@ def test_held_out_rows_of_one_label_judge_nothing(labelled):
     liked = np.arange(len(made.data)) > 0
     fitted = ACAM(max_epochs=1, validation_fraction=0.05, random_state=0).fit(made.data, liked)
     assert not {"valid_auc", "valid_ndcg@10"} & set(fitted.history_[0])
+
+
+def test_a_model_pickled_on_a_gpu_is_read_where_there_is_none(monkeypatch):
+    log = make_preferences(40, 40, n_interactions_per_user=8, random_state=0)
+    for model in (ACAM(max_epochs=1), REDA(max_epochs=1), BPRMF(max_epochs=1)):
+        model.set_params(random_state=0, device="cpu").fit(log.data)
+        with monkeypatch.context() as gpu:
+            gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+            kept = pickle.dumps(model)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        again = pickle.loads(kept)
+        np.testing.assert_array_equal(again.predict(log.data), model.predict(log.data))
+        assert pickle.loads(pickle.dumps(again)).recommend(["u000"])[0].shape == (1, 10)
+
+
+def test_a_shallow_copy_shares_what_scores():
+    model = ACAM(max_epochs=1, random_state=0).fit(make_preferences(random_state=0).data)
+    assert copy.copy(model)._scorer is model._scorer

@@ -43,12 +43,6 @@ from skattrec.model_selection import LeaveRandomOut
 FIELDS = ["director", "genre", "company"]
 METRICS = [f"{name}@{k}" for name in ("precision", "ndcg") for k in (5, 10, 15)]
 
-# The presets hold the rest. Without validation: all interactions train, for a fixed number of
-# epochs, which the paper does not give, at four times its learning rate
-PAPER = {"validation_fraction": None, "max_epochs": 20, "lr": 0.004, "recon_sample": 512}
-ACCURATE = {"validation_fraction": None}
-DEFAULT: dict[str, object] = {}
-
 
 def movies() -> tuple[pd.DataFrame, AttributeTable]:
     """Return the liked films of users with more than five, and the films' attributes."""
@@ -59,13 +53,10 @@ def movies() -> tuple[pd.DataFrame, AttributeTable]:
 
 
 def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
-    settings = {"paper": PAPER, "accurate": ACCURATE, None: DEFAULT}[preset] | params
     if quick:
-        settings |= {"max_epochs": 1, "recon_sample": 32, "hidden": (32,)}
-    common = {"random_state": seed, "verbose": 0}
-    if preset is None:
-        return ERAN(table, **settings | common)
-    return ERAN.from_preset(preset, table, **settings | common)
+        params |= {"max_epochs": 1, "recon_sample": 32, "hidden": (32,)}
+    params |= {"random_state": seed, "verbose": 0}
+    return ERAN(table, **params) if preset is None else ERAN.from_preset(preset, table, **params)
 
 
 # --- the paper's tables ------------------------------------------------------------------
@@ -102,7 +93,6 @@ def kaggle(seeds: int, quick: bool) -> None:
         "interactions": len(X),
         "fields": FIELDS,
         "presets": ERAN.presets,
-        "settings": {"paper": PAPER, "accurate": ACCURATE, "defaults": DEFAULT},
         "rows": {},
     }
     judge = make_ranking_scorer(METRICS, candidates=100)
@@ -151,7 +141,7 @@ def settings(seeds: int, quick: bool) -> None:
         "without the product with the user": {"user_product": False},
         "without training on items as new": {"cold_training": 0.0},
     }
-    result = {"presets": ERAN.presets, "settings": ACCURATE, "seeds": seeds, "rows": {}}
+    result = {"presets": ERAN.presets, "seeds": seeds, "rows": {}}
     judge = make_ranking_scorer(["ndcg@10"], candidates=100)
 
     def run(model):
@@ -335,7 +325,6 @@ def cold(seeds: int, quick: bool) -> None:
     result = {
         "fields": FIELDS,
         "presets": ERAN.presets,
-        "settings": {"accurate": ACCURATE},
         "seeds": seeds,
         "held_out": {},
     }
@@ -410,7 +399,7 @@ def attention_test(seeds: int, quick: bool) -> None:
     attention, retrained, masked = (
         {field: np.full((n, len(users)), np.nan) for field in fields} for _ in range(3)
     )
-    result = {"fields": fields, "settings": {"accurate": ACCURATE}, "tests": {}}
+    result = {"fields": fields, "presets": ERAN.presets, "tests": {}}
     name = "papers_eran_attention"
     for seed in range(n):
         # three test items a user: one alone says little about a user

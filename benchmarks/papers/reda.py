@@ -21,6 +21,7 @@ that a call goes on where the last one stopped.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks._common import Clock, keep, once, part_parser, peak_memory_gb, spread
+from benchmarks._common import RESULTS, Clock, keep, once, part_parser, peak_memory_gb, spread
 from skattrec import REDA, ItemKNN, Popularity
 from skattrec.data import Interactions, read_columns
 from skattrec.datasets import fetch_movielens, fetch_reda, make_preferences
@@ -50,6 +51,8 @@ PAPER = {
 N_NEGATIVES, N_DRAWS = 100, 5
 # nearly all of Delicious and Amazon-Music; Goodreads has 44,258 tested users, with long histories
 MOST_USERS = {"delicious": 10_000, "amazon_music": 10_000, "goodreads": 2_000}
+# of the cosines of item kNN, chosen on the last items of the training lines (--part tune)
+SHRINKAGE = {"delicious": 50, "amazon_music": 50, "goodreads": 20}
 # The presets' epochs were chosen on the last items of the training lines of Delicious. Goodreads
 # has five times its likes: a third of the passes makes as many steps and more
 SHARE_OF_EPOCHS = {"delicious": 1, "amazon_music": 1, "goodreads": 1 / 3}
@@ -179,7 +182,9 @@ def untrained(part: str, name: str, seed: int, quick: bool) -> REDA:
     return REDA.from_preset(preset, **(params | given), random_state=seed)
 
 
-def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> None:
+def table(
+    part: str, seeds: int, quick: bool, *, validation: bool = False, only: list[str] | None = None
+) -> None:
     task = Task(part, validation=validation, quick=quick)
     task.drawn = [task.candidates(draw) for draw in range(1 if quick or validation else N_DRAWS)]
     result: dict[str, Any] = {
@@ -194,25 +199,44 @@ def table(part: str, seeds: int, quick: bool, *, validation: bool = False) -> No
         "printed in the paper": PAPER[part],
         "rows": {},
     }
+    name = f"papers_reda_{part}" + ("_validation" if validation else "")
     baselines: dict[str, Callable[[], Any]] = {
         "Popularity": Popularity,
         "ItemKNN, without tie-break": lambda: ItemKNN(popularity_tie_break=False),
         "ItemKNN": ItemKNN,
-        "prior alone": PriorAlone,
     }
-    name = f"papers_reda_{part}" + ("_validation" if validation else "")
+    for shrinkage in (1, 2, 5, 10, 20, 50, 100) if validation else [SHRINKAGE[part]]:
+        baselines[f"ItemKNN, shrinkage {shrinkage}"] = partial(ItemKNN, shrinkage=shrinkage)
+    baselines["prior alone"] = PriorAlone
+    # the rows that stay as they are
+    kept = {} if only is None else json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+    unknown = sorted(set(only or ()) - {*baselines, *VARIANTS})
+    if unknown:
+        raise ValueError(
+            f"no row is named {unknown[0]!r}; choose out of {[*baselines, *VARIANTS]}"
+        )
+    for row in only or ():
+        kept.pop(row, None)
     for row, make in baselines.items():
+        if row in kept:
+            result["rows"][row] = kept[row]
+            continue
         found = once(name, row, 0, make(), lambda model: judged(task, model), quick=quick)
         add(name, result, row, row_of([found], "as_set"), quick)
     for row, (preset, _) in VARIANTS.items():
+        own = REDA.presets[preset]["user_pooling"] != "population"
+        label = f"{row}, {'population' if own else 'own'} z"
+        if row in kept:
+            result["rows"] |= {row: kept[row], label: kept[label]}
+            continue
+        if only is not None and row not in only:
+            continue
         runs = []
         for seed in range(seeds):
             model = untrained(part, row, seed, quick)
             run = once(name, row, seed, model, lambda model: judged(task, model), quick=quick)
             runs.append(run)
         add(name, result, row, row_of(runs, "as_set"), quick)
-        own = REDA.presets[preset]["user_pooling"] != "population"
-        label = f"{row}, {'population' if own else 'own'} z"
         add(name, result, label, row_of(runs, "other_z"), quick)
 
 
@@ -366,6 +390,7 @@ def profiles(seeds: int, quick: bool) -> None:
 def main() -> None:
     parser = part_parser(__doc__, [*NAMES, "studies", "profiles", "tune", "convergence"])
     parser.add_argument("--data", choices=list(NAMES), default="delicious", help="for tune")
+    parser.add_argument("--only", nargs="*", help="rows to run; the others stay as they are")
     options = parser.parse_args()
     torch.set_num_threads(1)
     seeds = 1 if options.quick else options.seeds
@@ -376,9 +401,9 @@ def main() -> None:
     elif options.part == "convergence":
         convergence(seeds, options.quick)
     elif options.part == "tune":
-        table(options.data, seeds, options.quick, validation=True)
+        table(options.data, seeds, options.quick, validation=True, only=options.only)
     else:
-        table(options.part, seeds, options.quick)
+        table(options.part, seeds, options.quick, only=options.only)
 
 
 if __name__ == "__main__":

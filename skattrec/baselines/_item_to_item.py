@@ -89,13 +89,15 @@ def told_by_past(
     ends = lists.indptr[1:-1]
     # most recent first
     voters = [codes[::-1] for codes in np.split(lists.items, ends)]
+    effects = [part[::-1] for part in np.split(votes, ends)]
     return {
         "fields": (),
         "field_weights": np.zeros((len(lists), 0)),
         "shared_values": [{} for _ in voters],
         "sentences": [],
         "history": [model._item_names(codes) for codes in voters],
-        "history_weights": [np.abs(part)[::-1] for part in np.split(votes, ends)],
+        "history_weights": [np.abs(part) for part in effects],
+        "history_effects": effects,
         "history_field_weights": [np.zeros((len(codes), 0)) for codes in voters],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_scalar
 from threadpoolctl import threadpool_limits
 
 from skattrec.base import Queries
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._factors import ItemFactors
 from skattrec.baselines._item_to_item import known_items, told_by_past
 from skattrec.data.interactions import Codes, ItemLists
@@ -99,7 +100,7 @@ class ALS(ItemFactors):
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         for name in ("regularization", "alpha"):
             value = getattr(self, name)
-            check_scalar(value, name, Real, min_val=0, include_boundaries="neither")
+            check_finite(value, name, min_val=0, include_boundaries="neither")
         try:
             from implicit.cpu.als import AlternatingLeastSquares
         except ImportError as error:

@@ -290,7 +290,9 @@ class Features:
         self.n_ids = n_ids
         self.attributes = attributes
         self.n_others = n_others
-        self.widths = [n_ids, *([] if attributes is None else attributes.n_values)]
+        n_values = () if attributes is None else attributes.n_values
+        # a field has none where only ids that training never met have values
+        self.widths = [n_ids, *(n for n in n_values if n)]
         if n_others is not None:
             self.widths.append(n_others)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_scalar
 
 from skattrec.base import BaseRecommender, Queries
+from skattrec.baselines._checks import check_finite
 from skattrec.data.interactions import Codes, Interactions
 
 
@@ -73,8 +73,8 @@ class BiasRating(RegressorMixin, BaseRecommender):
         return False
 
     def _fit(self, interactions: Interactions) -> None:
-        check_scalar(self.user_penalty, "user_penalty", Real, min_val=0)
-        check_scalar(self.item_penalty, "item_penalty", Real, min_val=0)
+        check_finite(self.user_penalty, "user_penalty", min_val=0)
+        check_finite(self.item_penalty, "item_penalty", min_val=0)
         check_scalar(self.clip, "clip", (bool, np.bool_))
         users, items, ratings = (
             interactions.user_codes,
@@ -105,7 +105,10 @@ class BiasRating(RegressorMixin, BaseRecommender):
     def _estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
         # the last entry is the bias of an unknown id: code -1 of users, n_items of items
         user, item = np.append(self.user_biases_, 0), np.append(self.item_biases_, 0)
-        scores = self.mean_ + user[users] + item[items]
+        return self.mean_ + user[users] + item[items]
+
+    def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Cut ratings at the range that fit saw."""
         return np.clip(scores, *self._range) if self.clip else scores
 
     def __sklearn_tags__(self) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from sklearn.utils.validation import check_scalar
 
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem
 from skattrec.data.interactions import Interactions
 
@@ -69,14 +67,28 @@ class EASE(ItemToItem):
         self.unknown_item = unknown_item
 
     def _similarities(self, interactions: Interactions) -> NDArray[np.float64]:
-        check_scalar(
-            self.regularization, "regularization", Real, min_val=0, include_boundaries="neither"
+        check_finite(
+            self.regularization, "regularization", min_val=0, include_boundaries="neither"
         )
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         gram = (matrix.T @ matrix).toarray()
         gram[np.diag_indices_from(gram)] += self.regularization
-        factor = linalg.cho_factor(gram, lower=True, overwrite_a=True)
-        inverse = linalg.cho_solve(factor, np.eye(len(gram)), overwrite_b=True)
+        inverse = linalg.cho_solve(self._factor(gram), np.eye(len(gram)), overwrite_b=True)
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
         return weights
+
+    def _factor(self, gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+        """Return the Cholesky factor, in the place of the matrix."""
+        # a pivot below this is all rounding
+        least = len(gram) * np.finfo(np.float64).eps * np.diag(gram)
+        try:
+            factor = linalg.cho_factor(gram, lower=True, overwrite_a=True)
+        except linalg.LinAlgError:
+            factor = None
+        if factor is None or (np.diag(factor[0]) ** 2 <= least).any():
+            raise ValueError(
+                f"regularization={self.regularization!r} is too small: items that the same users "
+                "liked cannot be told apart; raise it"
+            )
+        return factor

@@ -22,7 +22,7 @@ from skattrec.baselines._item_to_item import told_by_past
 from skattrec.batches import LabelledNegatives, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
-from skattrec.explanation import Explanation, shares
+from skattrec.explanation import Explanation, distinct_fields, shares
 from skattrec.nn import BinaryLoss
 from skattrec.training import (
     NeuralRecommender,
@@ -173,8 +173,8 @@ class FM(NeuralRecommender):
     def __init__(
         self,
         item_attributes: Any = None,
-        user_attributes: Any = None,
         *,
+        user_attributes: Any = None,
         embedding_dim: int = 64,
         history: bool = False,
         loss: str = "bpr",
@@ -274,7 +274,8 @@ class FM(NeuralRecommender):
         of_item = self._encoded.fields if self._encoded else ()
         of_user = self._encoded_users.fields if self._encoded_users else ()
         past = ("history",) if self.history else ()
-        return ("item", *of_item, "user", *(f"user_{name}" for name in of_user), *past)
+        of_user = tuple(f"user_{name}" for name in of_user)
+        return distinct_fields(("item", *of_item, "user", *of_user, *past), "FM")
 
     @property
     def _refits(self) -> bool:

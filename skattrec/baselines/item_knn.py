@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import (
     ItemToItem,
     below_any_vote,
@@ -83,7 +84,7 @@ class ItemKNN(ItemToItem):
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
         if self.n_neighbors is not None:
             check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
-        check_scalar(self.shrinkage, "shrinkage", Real, min_val=0)
+        check_finite(self.shrinkage, "shrinkage", min_val=0)
         check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         counts = np.asarray(matrix.sum(axis=0))

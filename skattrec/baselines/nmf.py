@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._factors import ItemFactors
 from skattrec.data.interactions import Codes
 
 
 class NMF(ItemFactors):
-    """Non-negative factors of the binary user-item matrix, found by `sklearn.decomposition.NMF`.
+    """Non-negative factors of the binary user-item matrix, found by scikit-learn.
 
     Parameters
     ----------
@@ -83,21 +84,21 @@ class NMF(ItemFactors):
     def _factorise(self, matrix: sparse.csr_array) -> NDArray[np.floating]:
         check_scalar(self.embedding_dim, "embedding_dim", Integral, min_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
-        check_scalar(self.penalty, "penalty", Real, min_val=0)
+        check_finite(self.penalty, "penalty", min_val=0)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        model = decomposition.NMF(
-            n_components=self.embedding_dim,
-            init="nndsvda" if self.embedding_dim <= min(matrix.shape) else "random",
-            alpha_W=self.penalty,
-            max_iter=self.max_iter,
-            random_state=seed,
-        )
         with warnings.catch_warnings():
             # n_iter_ says it; recommendations settle before the factors do
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(sparse.csr_matrix(matrix))
-        self.n_iter_ = model.n_iter_
-        return model.components_.T
+            # the function: the estimator computes an error too, with a warning where it is 0
+            _, components, self.n_iter_ = decomposition.non_negative_factorization(
+                sparse.csr_matrix(matrix),
+                n_components=self.embedding_dim,
+                init="nndsvda" if self.embedding_dim <= min(matrix.shape) else "random",
+                alpha_W=self.penalty,
+                max_iter=self.max_iter,
+                random_state=seed,
+            )
+        return components.T
 
     def _prepare(self) -> None:
         # in a basis of as many rows as factors, the same least squares; scikit-learn's penalty

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem, best_of_each_column
 from skattrec.data.interactions import Interactions
 
@@ -77,8 +78,8 @@ class RP3beta(ItemToItem):
         self.unknown_item = unknown_item
 
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
-        check_scalar(self.alpha, "alpha", Real, min_val=0)
-        check_scalar(self.beta, "beta", Real, min_val=0)
+        check_finite(self.alpha, "alpha", min_val=0)
+        check_finite(self.beta, "beta", min_val=0)
         if self.n_neighbors is not None:
             check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)

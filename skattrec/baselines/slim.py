@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
 from sklearn.utils.validation import check_scalar
 
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem
 from skattrec.data.interactions import Interactions
 
@@ -87,8 +88,8 @@ class SLIM(ItemToItem):
         self.unknown_item = unknown_item
 
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
-        check_scalar(self.alpha, "alpha", Real, min_val=0, include_boundaries="neither")
-        check_scalar(self.l1_ratio, "l1_ratio", Real, min_val=0, max_val=1)
+        check_finite(self.alpha, "alpha", min_val=0, include_boundaries="neither")
+        check_finite(self.l1_ratio, "l1_ratio", min_val=0, max_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         columns = sparse.csc_array(matrix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
 from skattrec.base import Queries
+from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 
@@ -102,8 +103,8 @@ class TransitionKNN(ItemToItem):
     def _check_parameters(self) -> None:
         check_scalar(self.history_length, "history_length", Integral, min_val=1)
         check_scalar(self.window, "window", Integral, min_val=1)
-        check_scalar(self.discount, "discount", Real, min_val=0, max_val=1)
-        check_scalar(self.normalization, "normalization", Real, min_val=0)
+        check_finite(self.discount, "discount", min_val=0, max_val=1)
+        check_finite(self.normalization, "normalization", min_val=0)
 
     def _voters(self, queries: Queries) -> tuple[ItemLists, NDArray[np.float64]]:
         lists, steps = recent(queries.histories, len(self._items), self.history_length)

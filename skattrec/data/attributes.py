@@ -7,7 +7,7 @@ CSR list of value codes per field; models take from it the rows they need (`enco
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skattrec.data.interactions import Codes, ItemLists, Vocabulary, read_ids
+from skattrec.data.interactions import Codes, ItemLists, Vocabulary, joined, read_ids
 
 _ID_COLUMNS = ("item", "user", "entity")
 _TRIPLE_COLUMNS = ("entity", "field", "value")
@@ -235,7 +235,9 @@ class AttributeTable:
         self._read(data, "data")
 
     @classmethod
-    def read(cls, data: Any, name: str = "item_attributes") -> AttributeTable:
+    def read(
+        cls, data: Any, name: str = "item_attributes", *, empty_fields: bool = False
+    ) -> AttributeTable:
         """Return the table itself if `data` is one, else build it.
 
         Parameters
@@ -244,6 +246,8 @@ class AttributeTable:
             As for the constructor.
         name : str, default="item_attributes"
             What error messages call the argument.
+        empty_fields : bool, default=False
+            Whether a field may be without any value, as in a few rows for `extend`.
 
         Returns
         -------
@@ -259,7 +263,7 @@ class AttributeTable:
         if isinstance(data, cls):
             return data
         table = cls.__new__(cls)
-        table._read(data, name)
+        table._read(data, name, empty_fields=empty_fields)
         return table
 
     @property
@@ -368,7 +372,7 @@ class AttributeTable:
             codes = Vocabulary(own).encode(other._values.get(field, own))
             further = codes < 0
             codes[further] = len(own) + np.arange(np.count_nonzero(further))
-            values[field] = _joined(own, other._values.get(field, own)[further])
+            values[field] = joined(own, other._values.get(field, own)[further])
             here = self._lists[field]
             there = ItemLists.empty(len(new))
             if field in other._lists:
@@ -379,7 +383,7 @@ class AttributeTable:
                 np.concatenate([here.indptr, here.indptr[-1] + there.indptr[1:]]),
                 np.concatenate([here.items, there.items]),
             )
-        vocabulary = Vocabulary(_joined(self.ids, other.ids[new]))
+        vocabulary = Vocabulary(joined(self.ids, other.ids[new]))
         return self._from_parts(vocabulary, values, lists)
 
     def __repr__(self) -> str:
@@ -431,7 +435,7 @@ class AttributeTable:
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_lists", lists)
 
-    def _read(self, data: Any, name: str) -> None:
+    def _read(self, data: Any, name: str, *, empty_fields: bool = False) -> None:
         if isinstance(data, AttributeTable):
             self._keep(data._vocabulary, data._values, data._lists)
             return
@@ -441,14 +445,11 @@ class AttributeTable:
         values, lists = {}, {}
         for field, cells in parsed.columns.items():
             values[field], lists[field] = _encode_field(cells, vocabulary.ids, field, name)
+            if not len(values[field]) and not empty_fields:
+                raise ValueError(
+                    f"{name}, field {field!r}: no row has a value; leave the field out"
+                )
         self._keep(vocabulary, values, lists)
-
-
-def _joined(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Concatenate ids or values; strings and numbers side by side stay what they are."""
-    if (a.dtype.kind in "SU") != (b.dtype.kind in "SU"):
-        a, b = a.astype(object), b.astype(object)
-    return np.concatenate([a, b])
 
 
 def _unpickle(
@@ -565,12 +566,19 @@ def _encode_field(
 ) -> tuple[NDArray[Any], ItemLists]:
     """Return a field's distinct values, and the codes of each id's values."""
     where = f"{name}, field {field!r}"
-    if cells.dtype == object and any(issubclass(kind, Mapping) for kind in set(map(type, cells))):
-        # explode would take a dict for the list of its keys
-        _refuse(cells, ids, where, (Mapping,))
+    if cells.dtype == object:
+        # explode would take a dict for the list of its keys, and wants to know a list's length
+        refused = tuple(
+            kind
+            for kind in set(map(type, cells))
+            if issubclass(kind, Mapping)
+            or (issubclass(kind, Iterable) and not issubclass(kind, Sized))
+        )
+        if refused:
+            _refuse(cells, ids, where, refused)
     entries = cells.explode().dropna()
     if not len(entries):
-        raise ValueError(f"{where}: no row has a value; leave the field out")
+        return np.empty(0, dtype=object), ItemLists.empty(len(ids))
     _check_categories(entries, ids, where)
     found = read_ids(entries, name=name, role=field)
     try:

@@ -85,6 +85,13 @@ def read_columns(X: Any, *, name: str = "X") -> Columns:
     return Columns(users, items, timestamps)
 
 
+def has_columns(X: Any) -> bool:
+    """Whether X is a frame: pandas, polars or pyarrow."""
+    if hasattr(X, "collect"):  # a lazy frame would have to find its columns, and warns of that
+        return False
+    return hasattr(X, "columns") or hasattr(X, "column_names")
+
+
 def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
     """Return any supported table as a pandas frame whose columns have their own dtypes."""
     if isinstance(X, pd.DataFrame):
@@ -146,43 +153,51 @@ def _to_numpy(column: Any) -> NDArray[Any]:
 
 
 def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
-    """Return numbers in time order: plain numbers as they are, dates as microseconds."""
+    """Return numbers in time order: plain numbers as they are, dates counted in their own unit."""
     times = column
     missing = times.isna().to_numpy()
     if missing.any():
         _refuse_timestamps(missing, name)
     if pd.api.types.is_complex_dtype(times.dtype):
         raise ValueError(f"Complex data not supported: {name} has complex timestamps")
+    if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind not in "biufM":
+        # pd.to_numeric makes NaN of Arrow's text and durations
+        times = times.astype(object).infer_objects()
     if not (
         pd.api.types.is_numeric_dtype(times.dtype)
         or pd.api.types.is_datetime64_any_dtype(times.dtype)
     ):
-        numbers = pd.to_numeric(times, errors="coerce")
-        if numbers.notna().all():
-            times = numbers
-        else:
-            # among numbers the text is at fault, among dates what is no date
-            parsed = numbers
-            if numbers.isna().all():
-                parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
-            bad = parsed.isna().to_numpy()
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise ValueError(
-                    f"{name} has timestamps that cannot be ordered, the first in row {row}: "
-                    f"{times.iloc[row]!r}; use numbers or dates (pd.to_datetime), or leave the "
-                    "column out and let the row order be the time order"
-                )
-            times = parsed
-    if isinstance(times.dtype, pd.ArrowDtype) and pd.api.types.is_datetime64_any_dtype(times):
-        return times.to_numpy(dtype="datetime64[us]").astype(np.int64)
+        times = _parsed_times(times, name)
     if pd.api.types.is_datetime64_any_dtype(times.dtype):
-        # microseconds hold any date; nanoseconds end in 2262
-        return times.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
+        if isinstance(times.dtype, pd.ArrowDtype):
+            unit = getattr(times.dtype.pyarrow_dtype, "unit", "ms")  # days have none
+        else:
+            unit = times.dt.unit
+        return times.to_numpy(dtype=f"datetime64[{unit}]").astype(np.int64)
     values = _to_numpy(times)
-    if values.dtype.kind == "f" and np.isinf(values).any():
-        _refuse_timestamps(np.isinf(values), name)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        _refuse_timestamps(~np.isfinite(values), name)
     return values
+
+
+def _parsed_times(times: pd.Series, name: str) -> pd.Series:
+    """Return text or other objects as numbers, else as dates, or say which has no order."""
+    numbers = pd.to_numeric(times, errors="coerce")
+    if numbers.notna().all():
+        return numbers
+    # among numbers the text is at fault, among dates what is no date
+    parsed = numbers
+    if numbers.isna().all():
+        parsed = pd.to_datetime(times, errors="coerce", format="ISO8601", utc=True)
+    bad = parsed.isna().to_numpy()
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"{name} has timestamps that cannot be ordered, the first in row {row}: "
+            f"{times.iloc[row]!r}; use numbers or dates (pd.to_datetime), or leave the "
+            "column out and let the row order be the time order"
+        )
+    return parsed
 
 
 def _refuse_timestamps(bad: NDArray[np.bool_], name: str) -> None:
@@ -218,6 +233,33 @@ def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
 def shown(id_: Any) -> str:
     """Return an id as messages show it: as the user wrote it, not as numpy holds it."""
     return repr(id_.item() if isinstance(id_, np.generic) else id_)
+
+
+def joined(ids: NDArray[Any], further: NDArray[Any]) -> NDArray[Any]:
+    """Return ids and further ones in the dtype of the first, as objects where it cannot hold all.
+
+    Numpy alone would make floats of int64 beside uint64, and strings of numbers beside strings.
+    """
+    if not len(ids) or not len(further):
+        return ids if len(ids) else further
+    further = as_dtype(further, ids.dtype)
+    of_any_length = ids.dtype.kind == further.dtype.kind and ids.dtype.kind in "SU"
+    if ids.dtype != further.dtype and not of_any_length:
+        ids, further = ids.astype(object), further.astype(object)
+    return np.concatenate([ids, further])
+
+
+def as_dtype(ids: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return numbers in this dtype where it holds each of them exactly, else ids as they are."""
+    if ids.dtype == dtype or dtype.kind not in "iuf" or ids.dtype.kind not in "iufO":
+        return ids
+    try:
+        with np.errstate(all="ignore"):
+            cast = ids.astype(dtype)
+    except (TypeError, ValueError, OverflowError):
+        return ids
+    # Python compares integers with floats exactly
+    return cast if cast.tolist() == ids.tolist() else ids
 
 
 class Vocabulary:
@@ -263,7 +305,7 @@ def _hashable(ids: NDArray[Any]) -> NDArray[Any]:
         return ids.astype(np.float64)
     if ids.dtype == object:
         for row, value in enumerate(ids):
-            if isinstance(value, (list, dict, set, np.ndarray)):
+            if isinstance(value, (list, tuple, dict, set, frozenset, np.ndarray)):
                 raise TypeError(f"ids must be strings or numbers; row {row} holds {value!r}")
     return ids
 
@@ -314,12 +356,29 @@ class ItemLists:
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
         return ItemLists(indptr, self.items[np.repeat(starts, lengths) + offsets])
 
+    def hashes(self) -> NDArray[np.int64]:
+        """Return 64 bits for each list, the same for the same items in the same order."""
+        places = np.arange(len(self.items)) - self.indptr[self.owners]
+        marks = scrambled(self.items.astype(np.uint64) + scrambled(places.astype(np.uint64)))
+        total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(marks, dtype=np.uint64)])
+        lengths = self.lengths.astype(np.uint64)
+        return scrambled(total[self.indptr[1:]] - total[self.indptr[:-1]] + lengths).view(np.int64)
+
     def last(self, length: int, pad: int) -> tuple[Codes, NDArray[np.bool_]]:
         """Return the most recent `length` items of each list, and which of them are real.
 
         Column j holds the item of lag j + 1: the most recent one stands in column 0.
         """
         return _windows(self.items, self.indptr[:-1], self.indptr[1:], length, pad)
+
+
+def scrambled(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble numbers (the finaliser of splitmix64), so that sums of them tell sets apart."""
+    with np.errstate(over="ignore"):
+        z = values + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
 
 
 class Windows:

@@ -78,7 +78,17 @@ class CoAttentionDisplay:
         Returns
         -------
         display : CoAttentionDisplay
+
+        Raises
+        ------
+        TypeError
+            The model has no co-attention.
         """
+        if not hasattr(estimator, "coattention"):
+            raise TypeError(
+                f"{type(estimator).__name__} has no coattention, the maps to be drawn; ACAM, for "
+                "one, has it"
+            )
         weights = estimator.coattention(X, histories=histories)
         return cls(weights).plot(ax=ax, values_format=values_format, cmap=cmap, colorbar=colorbar)
 

@@ -32,6 +32,8 @@ def field_deletion(estimator: Any, X: Any, *, histories: Any = None) -> pd.DataF
 
     Raises
     ------
+    TypeError
+        The model cannot leave out a field.
     ValueError
         The model has fewer than two attribute fields to choose from.
 
@@ -46,6 +48,12 @@ def field_deletion(estimator: Any, X: Any, *, histories: Any = None) -> pd.DataF
     >>> list(drops.columns)
     ['user', 'item', 'top_field', 'top', 'random', 'genre', 'director', 'country']
     """
+    lacking = [name for name in ("explain", "predict_without") if not hasattr(estimator, name)]
+    if lacking:
+        raise TypeError(
+            f"{type(estimator).__name__} has no {lacking[0]}, which deletion needs; ACAM, for "
+            "one, has it"
+        )
     explanation = estimator.explain(X, histories=histories)
     fields = [name for name in explanation.fields if name != "item"]
     if len(fields) < 2:

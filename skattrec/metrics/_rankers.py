@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,11 +207,11 @@ def rank_given(
             f"judged, such as {shown(lacking[0])}; leave their rows out of X, or add them"
         )
     positives = rows.positives()
-    longest = max(len(candidates[user]) for user in rows.users.ids)
+    longest = max(len(_given_items(candidates, user)) for user in rows.users.ids)
     profiles = []
     for users in _blocks(len(rows.users), (longest + 1) * _BYTES_PER_PAIR):
         ids, hits = rows.users.ids[users], positives.take(users)
-        given = [np.asarray(candidates[user]) for user in ids]
+        given = [_given_items(candidates, user) for user in ids]
         _check_kind(given, rows.items.ids)
         owners = np.concatenate([hits.owners, np.repeat(np.arange(len(ids)), [*map(len, given)])])
         # as objects: numpy would make strings of ids of two kinds
@@ -223,6 +223,18 @@ def rank_given(
         # the positives come first, so that they are who a repeated pair is
         profiles.append(RankedPositives.from_rows(first < len(hits.items), scores, owners))
     return RankedPositives.concatenate(profiles)
+
+
+def _given_items(candidates: Mapping[Any, Any], user: Any) -> NDArray[Any]:
+    items = candidates[user]
+    # a set has another order in each process; any order gives the same ranking
+    listed = np.asarray(sorted(items, key=repr) if isinstance(items, Set) else items)
+    if listed.ndim != 1:
+        raise ValueError(
+            f"candidates of user {shown(user)} must be a list, set or array of item ids, got "
+            f"{items!r}"
+        )
+    return listed
 
 
 def _check_kind(given: list[NDArray[Any]], known: NDArray[Any]) -> None:

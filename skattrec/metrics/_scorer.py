@@ -7,9 +7,10 @@ package, of others, and plain classifiers and regressors over (user, item) rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def make_ranking_scorer(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Unknown metrics or candidates, a `random_state` that is not a seed, a parameter that the
         others leave without effect.
 
@@ -231,12 +232,17 @@ class RankingScorer:
         self.fold_in = fold_in
         self.item_attributes = item_attributes
         self.random_state = random_state
+        if not isinstance(metrics, Iterable):
+            raise TypeError(
+                f"metrics must be a name such as 'ndcg@10' or a list of names, got {metrics!r}"
+            )
         listed = [metrics] if isinstance(metrics, str) else list(metrics)
         self._parsed = [_read_metric(name) for name in listed]
         if not listed or len(set(self._parsed)) < len(listed):
             raise ValueError(f"metrics must hold one or more distinct names, got {metrics!r}")
         self._check_candidates()
         self._check_lists()
+        self._check_threshold()
         if not _is_integer(random_state) or random_state < 0:
             raise ValueError(
                 "random_state must be an int of 0 or more, so that all estimators are ranked "
@@ -314,6 +320,13 @@ class RankingScorer:
             raise ValueError(f"{diverse[0]} compares attributes: give item_attributes=")
         if not diverse and self.item_attributes is not None:
             raise ValueError("item_attributes is for 'diversity@k', which metrics do not name")
+
+    def _check_threshold(self) -> None:
+        threshold = self.positive_threshold
+        if threshold is None:
+            return
+        if not isinstance(threshold, Real) or isinstance(threshold, bool) or np.isnan(threshold):
+            raise ValueError(f"positive_threshold must be a number or None, got {threshold!r}")
 
     @property
     def _is_sampled(self) -> bool:

@@ -270,6 +270,12 @@ def _plan(
 ) -> _Plan:
     if not isinstance(recommenders, Mapping) or not recommenders:
         raise ValueError("recommenders must be a mapping of one or more names to estimators")
+    for name, estimator in recommenders.items():
+        if isinstance(estimator, type):
+            raise TypeError(
+                f"{name!r} of recommenders is a class; give an estimator, as in "
+                f"{estimator.__name__}()"
+            )
     check_consistent_length(read_columns(X).users, y)
     task = _settled(read_task(metrics, y), recommenders, y)
     for name, estimator in recommenders.items():

@@ -244,9 +244,7 @@ class AANMFScorer:
 
     def distinct_users(self, queries: Queries) -> tuple[Users, Codes]:
         """Return each user once, and where each query finds its own."""
-        # users without a code may differ in their histories
-        keys = np.where(queries.users < 0, -1 - np.arange(len(queries)), queries.users)
-        _, first, rows = np.unique(keys, return_index=True, return_inverse=True)
+        first, rows = queries.distinct()
         return self.users(queries.take(first)), rows
 
     def score_users(self, users: Users, rows: Codes, items: Codes) -> NDArray[Any]:

@@ -115,7 +115,10 @@ class ERANTriples(TrainingSet):
         """Draw items to treat as new, point their places at them, and return their rows."""
         assert self.attribute_rows is not None  # there are no new items without attributes
         n_items = self.networks.n_columns
-        new = np.sort(rng.choice(n_items, min(self.n_new, n_items), replace=False))
+        drawn = rng.choice(n_items, min(self.n_new, n_items), replace=False)
+        new = drawn[np.isin(drawn, judged)]
+        n_neighbours = np.cumsum(self.attribute_rows.most_neighbours[new])
+        new = np.sort(new[n_neighbours <= _MOST_NEW_NEIGHBOURS])
         place = np.full(n_items, -1)
         place[new] = len(items) + np.arange(len(new))
         chosen = place[judged] >= 0
@@ -138,6 +141,10 @@ class ERANTriples(TrainingSet):
             "adjacency": torch.from_numpy(rows.among(columns)),
             "columns": torch.from_numpy(columns),
         }
+
+
+# of all items that a step treats as new together: it holds their rows and the transpose of these
+_MOST_NEW_NEIGHBOURS = 2**24
 
 
 def _trained_items(interactions: Interactions, items: Codes) -> NegativeSampler:

@@ -12,6 +12,7 @@ from scipy import sparse
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.co_occurrence import co_occurrences
 from skattrec.data.interactions import Codes, ItemLists
+from skattrec.explanation import distinct_fields
 
 # pairs of items whose values are compared at a time
 _N_PAIRS = 2**20
@@ -192,6 +193,12 @@ class AttributeRows:
         largest = [int(n.max(initial=0)) for n in held]
         # bytes that the row of an item with a few values takes while it is made
         self.bytes_per_row = 64 * (1 + sum(largest))
+        # how many neighbours the row of each trained item has at most
+        self.most_neighbours = np.zeros(self.n_items, dtype=np.int64)
+        for lists, n in zip(self.values, held, strict=True):
+            of_trained = lists.take(np.arange(self.n_items))
+            sizes = np.bincount(of_trained.owners, n[of_trained.items], self.n_items)
+            self.most_neighbours += np.minimum(sizes, self.n_items).astype(np.int64)
 
     def over(self, attributes: EncodedAttributes) -> AttributeRows:
         """Return the same for a catalogue with more items known by attributes."""
@@ -281,13 +288,15 @@ class ItemGraph(NamedTuple):
             See `AttributeRows`.
         """
         unfiltered = unfiltered or attributes is None
+        fields: tuple[str, ...] = (ITEM,) if unfiltered else ()
+        if attributes is not None:
+            fields = distinct_fields((*fields, *attributes.fields), "ERAN")
         networks = attribute_networks(bought, attributes, unfiltered=unfiltered)
-        fields = (ITEM,) if unfiltered else ()
         if attributes is None:
             return cls(fields, networks, _present(networks, None, mask_isolated), None)
         rows = AttributeRows(attributes, networks, unfiltered=unfiltered, expected=expected)
         present = _present(networks, attributes, mask_isolated)
-        return cls((*fields, *attributes.fields), networks, present, rows)
+        return cls(fields, networks, present, rows)
 
     @property
     def isolated(self) -> NDArray[np.float64]:

@@ -361,7 +361,7 @@ class ERANScorer:
         whole: bool = True,
     ) -> Told:
         """Return scores, and what they are made of; without `whole` the scores alone."""
-        first, same = _distinct(queries, dropped)
+        first, same = queries.distinct(*([] if dropped is None else [dropped]))
         order = np.argsort(same, kind="stable")
         told = []
         per_user = 16 * len(self.reference) * (self.codes.shape[1] + 2)
@@ -490,29 +490,3 @@ def _aggregate(similarity: Tensor, owners: Tensor, n: int, rule: str) -> Tensor:
     reduce = {"min": "amin", "max": "amax", "sum": "sum"}[rule]
     empty = similarity.new_zeros(n)
     return empty.scatter_reduce(0, owners, similarity, reduce, include_self=False)
-
-
-def _distinct(queries: Queries, dropped: Codes | None) -> tuple[Codes, Codes]:
-    """Return the first row of each distinct query, and which of these each row equals.
-
-    Pairs of one user come as queries with equal histories, which are worked on once. Histories
-    are compared by a hash of 64 bits.
-    """
-    lists = queries.histories
-    place = np.arange(len(lists.items)) - lists.indptr[:-1][lists.owners]
-    mixed = lists.items.astype(np.uint64) * _ODD[0] + place.astype(np.uint64) * _ODD[1]
-    mixed = (mixed ^ (mixed >> np.uint64(29))) * _ODD[2]
-    mixed ^= mixed >> np.uint64(32)
-    total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    hashes = total[lists.indptr[1:]] - total[lists.indptr[:-1]]
-    keys = [queries.users, lists.lengths, hashes.view(np.int64)]
-    if dropped is not None:
-        keys.append(dropped)
-    _, first, same = np.unique(
-        np.column_stack(keys), axis=0, return_index=True, return_inverse=True
-    )
-    return first, same.ravel()
-
-
-# odd constants of common 64-bit mixers
-_ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9], dtype=np.uint64)

@@ -200,7 +200,7 @@ class HKRMScorer:
 
     def score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         """Return the log-odds of each query with the item of the same row."""
-        first, group = _distinct(queries)
+        first, group = queries.distinct()
         users = self.user_vectors(queries.take(first))
         result = self.dot(users[self._tensor(group)], items)
         if self.module.exclude_target:
@@ -325,12 +325,3 @@ def _equal(a: ItemLists, b: ItemLists) -> NDArray[np.bool_]:
     wrong = one.owners[one.items != other.items]
     equal[rows[wrong]] = False
     return equal
-
-
-def _distinct(queries: Queries) -> tuple[Codes, Codes]:
-    """Return the first row of each distinct query, and which of them each row equals."""
-    _, first, group = np.unique(queries.users, return_index=True, return_inverse=True)
-    same = _equal(queries.histories, queries.histories.take(first[group]))
-    others = np.flatnonzero(~same)
-    group[others] = len(first) + np.arange(len(others))
-    return np.concatenate([first, others]), group

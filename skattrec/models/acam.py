@@ -24,7 +24,7 @@ from skattrec.base import Queries
 from skattrec.batches import LabelledNegatives, LabelledRows, PositivesAndNegatives, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
-from skattrec.explanation import Explanation, shares
+from skattrec.explanation import Explanation, distinct_fields, shares
 from skattrec.masking import FieldMasking
 from skattrec.models._acam_network import ACAMModule
 from skattrec.models._acam_scoring import ACAMScorer
@@ -271,7 +271,8 @@ class ACAM(FieldMasking, NeuralRecommender):
         self._check_parameters()
         self._probabilities = self.loss == "binary"
         labelled = self._trains_on_labels(interactions)
-        self.fields_ = ("item", *(self._encoded.fields if self._encoded else ()))
+        of_item = self._encoded.fields if self._encoded else ()
+        self.fields_ = distinct_fields(("item", *of_item), "ACAM")
         module = ACAMModule(
             self._encoded,
             interactions.n_items,

@@ -26,7 +26,7 @@ from skattrec.base import Queries, _read_id_list
 from skattrec.batches import TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
-from skattrec.explanation import Explanation, sentence, shares, top_field
+from skattrec.explanation import Explanation, sentence, shares, top_field, top_past_item
 from skattrec.masking import FieldMasking
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
@@ -564,7 +564,6 @@ class HKRM(FieldMasking, NeuralRecommender):
             parts[f"preference_{name}"] = told.preference[:, f]
             parts[f"importance_{name}"] = told.importance[:, f]
         parts["query_weights"] = _ragged(told.omega)
-        parts["history_effects"] = _ragged(told.effects)
         history, shared = [], []
         for past, item in zip(told.history, items, strict=True):
             history.append(self._item_names(past))
@@ -578,6 +577,7 @@ class HKRM(FieldMasking, NeuralRecommender):
             field_weights=shares(told.preference * told.importance),
             history=history,
             history_weights=[shares(np.abs(effects)) for effects in told.effects],
+            history_effects=told.effects,
             history_field_weights=told.proximity,
             shared_values=shared,
             sentences=[],
@@ -600,23 +600,17 @@ def _describe(pair: Explanation, item_names: Mapping[Any, str]) -> str:
     """Make the sentence of one pair: the field both go by, a past item that spoke for it."""
     known = pair.fields if pair.known_fields is None else pair.known_fields[0]
     field = top_field(pair.fields, pair.field_weights[0], known) if pair.fields else None
-    past, shared = pair.history[0], pair.shared_values[0]
-    effects = pair.parts["history_effects"][0]
-    nameable = np.array([p is not None for p in past], dtype=bool)
-    for_it = np.where(nameable & (effects > 0), effects, 0.0)
-    alike = np.array([field in shared.get(p, {}) for p in past], dtype=bool)
-    if field is not None and (for_it * alike).any():
-        for_it = for_it * alike
-    best = past[int(np.argmax(for_it))] if for_it.any() else None
+    best = top_past_item(pair, field)
     item = item_names.get(pair.items[0], pair.items[0])
-    if best is None and field is not None and len(past):
+    if best is None and field is not None and len(pair.history[0]):
         return f"{item} is scored for its {field}; no past item speaks for it."
     return sentence(
         item,
         field=field,
         past_item=None if best is None else item_names.get(best, best),
-        shared=shared.get(best, {}),
+        shared=pair.shared_values[0].get(best, {}),
         role="spoke for it most",
+        silent=len(pair.history[0]) > 0,
     )
 
 

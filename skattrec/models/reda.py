@@ -110,11 +110,12 @@ class REDA(NeuralRecommender):
         most so many pairs (500 items).
     prior_weight : float, default=0.0
         Adds so many times a prior that is counted, not trained: over the history, the sum of the
-        item's cosine similarity and a hundredth of the logarithm of its likes. The relations'
-        part is then measured by its standard deviation over random pairs.
+        item's cosine similarity, shrunk where it is of few likes, and .003 of the logarithm of
+        its likes. The relations' part is then measured by its standard deviation over random
+        pairs.
     init_scale : float, default=0.3
         Initial vectors are uniform between minus and plus this; the authors' code has 0.1, from
-        which small data do not start.
+        where `weight_decay` takes all vectors to zero on small data (`fit` warns).
     max_epochs : int, default=30
         Passes over the training data at most. The learning rate falls to zero over them.
     batch_size : int or "auto", default="auto"
@@ -215,7 +216,7 @@ class REDA(NeuralRecommender):
             "memory": False,
             "n_negatives": 4,
             "user_pooling": "population",
-            "prior_weight": 20.0,
+            "prior_weight": 40.0,
             "init_scale": 0.1,
             "max_epochs": 30,
             "batch_size": 4000,
@@ -548,6 +549,7 @@ class REDA(NeuralRecommender):
         order = order[told.past[order] < len(self._items)]
         ends = np.cumsum(np.bincount(told.owners[order], minlength=len(items)))[:-1]
         history = [self._item_names(codes) for codes in np.split(told.past[order], ends)]
+        effects = np.split(told.weights[order], ends)
         return Explanation(
             users=user_ids,
             items=item_ids,
@@ -555,7 +557,8 @@ class REDA(NeuralRecommender):
             fields=(),
             field_weights=np.zeros((len(items), 0)),
             history=history,
-            history_weights=np.split(told.weights[order], ends),
+            history_weights=[np.abs(terms) for terms in effects],
+            history_effects=effects,
             history_field_weights=[np.zeros((len(names), 0)) for names in history],
             shared_values=[{} for _ in history],
             sentences=[],

@@ -325,9 +325,13 @@ def check_explanations(estimator: Any) -> None:
             weights.sum(axis=1), 1, rtol=1e-5, err_msg="shares of fields must sum to 1"
         )
     for pair, user in enumerate(explanation.users):
-        past, effects = explanation.history[pair], explanation.history_weights[pair]
-        check(len(past) == len(effects), "each past item must have a weight")
-        check(np.isfinite(effects).all(), "weights of past items must be finite")
+        past, sizes = explanation.history[pair], explanation.history_weights[pair]
+        check(len(past) == len(sizes), "each past item must have a weight")
+        check(np.isfinite(sizes).all(), "weights of past items must be finite")
+        check((sizes >= 0).all(), "weights of past items are sizes; signs go to history_effects")
+        if explanation.history_effects is not None:
+            signed = explanation.history_effects[pair]
+            check(len(past) == len(signed), "each past item must have an effect, or none")
         met = set(log.X.loc[log.X["user"] == user, "item"])
         check(set(past) <= met, f"the history of {user!r} must hold what fit saw of it")
     check(

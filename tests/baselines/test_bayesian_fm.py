@@ -158,6 +158,17 @@ def test_items_and_users_known_by_attributes_have_theirs(log, tables):
     assert_allclose(scores[0, 0], by_pairs_of_features(model, features))
 
 
+def test_a_field_of_items_outside_fit_alone_changes_nothing():
+    X, y = [["a", "x"], ["a", "y"], ["b", "x"], ["b", "z"]], [1, 2, 3, 4]
+    genre, award = {"x": "g1", "y": "g2", "z": "g1"}, {"w": "oscar"}
+    params = {"n_iter": 30, "n_samples": 10, "random_state": 0}
+    without = BayesianFM(item_attributes={"genre": genre}, **params).fit(X, y)
+    for fields in ({"genre": genre, "award": award}, {"award": award, "genre": genre}):
+        model = BayesianFM(item_attributes=fields, **params).fit(X, y)
+        assert model.n_features_ == without.n_features_
+        assert_array_equal(model.predict(X), without.predict(X))
+
+
 def test_it_finds_who_likes_what():
     # two camps that rate each other's items low; every item has the camp as an attribute
     rng = np.random.default_rng(0)

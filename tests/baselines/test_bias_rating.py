@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
 from skattrec import BiasRating
@@ -42,10 +42,37 @@ def test_unknown_ids_have_no_bias_and_ratings_stay_in_range():
     of_jaws = model.item_biases_[model.item_ids_ == "jaws"]
     assert_allclose(model.predict([["nobody", "jaws"]]), 3 + of_jaws)
     free = BiasRating(user_penalty=0.1, item_penalty=0.1, clip=False).fit(X, [5, 4, 1, 1, 4])
-    scores = free.score_items(["ann", "bob"])
-    assert scores.max() > 5
-    assert scores.min() < 1
-    assert_allclose(model.score_items(["ann", "bob"]), np.clip(scores, 1, 5))
+    pairs = [[user, item] for user in ("ann", "bob") for item in model.item_ids_]
+    ratings = free.predict(pairs)
+    assert ratings.max() > 5
+    assert ratings.min() < 1
+    assert_allclose(model.predict(pairs), np.clip(ratings, 1, 5))
+
+
+def test_items_beyond_the_range_are_told_apart():
+    # ann rates all films 5: whatever is better than mean is beyond the range for her
+    X = [["ann", "a"], ["ann", "b"], ["bob", "a"], ["bob", "c"], ["bob", "d"], ["cy", "d"]]
+    settings = {"user_penalty": 0.1, "item_penalty": 0.1}
+    model = BiasRating(**settings).fit(X, [5, 5, 1, 2, 5, 5])
+    free = BiasRating(**settings, clip=False).fit(X, [5, 5, 1, 2, 5, 5])
+    asked = {"n_recommendations": 4, "exclude_seen": False}
+    items, scores = model.recommend(["ann"], **asked)
+    order, ratings = free.recommend(["ann"], **asked)
+    assert (ratings[0] > 5).sum() > 1
+    assert_array_equal(items, order)
+    assert items[0].tolist() != sorted(items[0])
+    assert_array_equal(scores[0], model.predict([["ann", item] for item in items[0]]))
+    users, _ = model.recommend_users(["d"], n_recommendations=3, exclude_seen=False)
+    assert_array_equal(
+        users, free.recommend_users(["d"], n_recommendations=3, exclude_seen=False)[0]
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["user_penalty", "item_penalty"])
+def test_penalties_must_be_finite(log, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}; it must be a finite number"):
+        BiasRating(**{name: value}).fit(log.data, log.target)
 
 
 @pytest.mark.parametrize("name", ["user_penalty", "item_penalty", "clip"])

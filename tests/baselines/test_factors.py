@@ -115,3 +115,30 @@ def test_users_are_their_histories(log, model):
 def test_bad_parameters_are_named(log, model, name):
     with pytest.raises((ValueError, TypeError), match=name):
         model.fit(log)
+
+
+def test_als_gives_no_item_as_its_own_reason(log):
+    model = ALS(embedding_dim=5, random_state=0).fit(log)
+    told = model.explain(log)
+    own = [item in past for item, past in zip(told.items, told.history, strict=True)]
+    assert all(own)
+    for item, sentence in zip(told.items, told.sentences, strict=True):
+        assert sentence.count(item) == 1, sentence
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("model", "name"), [(ALS, "alpha"), (ALS, "regularization"), (NMF, "penalty")]
+)
+def test_numbers_must_be_finite(log, model, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}; it must be a finite number"):
+        model(**{name: value}).fit(log)
+
+
+def test_nmf_of_one_user_is_exact_and_quiet():
+    # an exact factorisation: rounding makes the error's square negative for some seeds
+    X = [["a", "x"], ["a", "y"], ["a", "z"]]
+    for seed in range(10):
+        model = NMF(random_state=seed).fit(X)
+        assert np.isfinite(model.item_factors_).all()
+        assert_allclose(model.predict(X), 1, rtol=1e-6)

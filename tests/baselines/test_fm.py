@@ -249,7 +249,7 @@ QUICK = {"max_epochs": 12, "batch_size": 128, "lr": 0.02, "validation_fraction":
 
 def quick(item_attributes=None, user_attributes=None, **params):
     settings = QUICK | {"embedding_dim": 8, "random_state": 0} | params
-    return FM(item_attributes, user_attributes, **settings)
+    return FM(item_attributes, user_attributes=user_attributes, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -449,7 +449,7 @@ def test_seeds_decide(log):
 def test_parameters_have_an_effect(log, params):
     settings = FM(
         log.item_attributes,
-        log.user_attributes,
+        user_attributes=log.user_attributes,
         embedding_dim=4,
         max_epochs=2,
         batch_size=128,
@@ -478,3 +478,32 @@ def test_parameters_have_an_effect(log, params):
 def test_bad_parameters_are_named(log, params):
     with pytest.raises(ValueError, match=next(iter(params))):
         FM(**params).fit(log.data)
+
+
+def test_only_the_first_table_is_taken_by_position(log):
+    with pytest.raises(TypeError, match="positional argument"):
+        FM(log.item_attributes, log.user_attributes)
+
+
+@pytest.mark.parametrize("field", ["item", "user", "history", "user_age"])
+def test_a_field_with_the_name_of_another_is_refused(log, field):
+    cells = {item: "a" for item in log.data["item"]}
+    users = {"age": {user: "b" for user in log.data["user"]}}
+    model = quick({field: cells}, users, history=True, max_epochs=1)
+    with pytest.raises(ValueError, match=f"has a field '{field}', a name that FM gives.*rename"):
+        model.fit(log.data)
+
+
+def test_a_field_may_have_the_name_of_what_is_not_there(log):
+    cells = {item: "a" for item in log.data["item"]}
+    model = quick({"history": cells, "user_age": cells}, max_epochs=1).fit(log.data)
+    assert model.fields_ == ("item", "history", "user_age", "user")
+
+
+def test_no_item_is_its_own_reason(log):
+    model = quick(log.item_attributes, history=True).fit(log.data)
+    seen = log.data.groupby("user").head(2)
+    told = model.explain(seen)
+    for pair, (_, item) in zip(told, seen[["user", "item"]].to_numpy(), strict=True):
+        assert item in pair.history[0]
+        assert str(pair).count(item) == 1

@@ -153,3 +153,34 @@ def test_ease_has_a_peers_figures_on_movielens():
     found = make_ranking_scorer(["ndcg@10", "hit_rate@10"])(model, X.iloc[test])
     assert found["ndcg@10"] == pytest.approx(0.0737, abs=5e-5)
     assert found["hit_rate@10"] == pytest.approx(0.1453, abs=5e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (ItemKNN, "shrinkage"),
+        (RP3beta, "alpha"),
+        (RP3beta, "beta"),
+        (EASE, "regularization"),
+        (SLIM, "alpha"),
+    ],
+)
+def test_parameters_must_be_finite(log, model, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}; it must be a finite number"):
+        model(**{name: value}).fit(log.data)
+
+
+def test_slim_has_a_share_that_is_a_number(log):
+    with pytest.raises(ValueError, match="l1_ratio=nan; it must be a finite number"):
+        SLIM(l1_ratio=np.nan).fit(log.data)
+
+
+def test_ease_says_what_to_do_about_a_singular_matrix():
+    # of 2 likes the matrix is singular but for rounding, of 1 without
+    for users in (["ann", "bob"], ["ann"]):
+        twins = [[user, item] for user in users for item in "ab"]
+        with pytest.raises(ValueError, match=r"regularization=1e-20 is too small.*raise it"):
+            EASE(regularization=1e-20).fit(twins)
+        similar = EASE(regularization=1e-6).fit(twins).similarities_
+        assert_allclose(similar, [[0, 1], [1, 0]], atol=1e-5)

@@ -150,7 +150,10 @@ def test_explain_has_nothing_to_point_to_without_transitions():
     model = TransitionKNN().fit(log_of(ann="ab", bob="cd"))
     told = model.explain([["ann", "c"], ["nobody", "c"]])
     assert [past.tolist() for past in told.history] == [["b", "a"], []]
-    assert told.sentences == ["c is recommended without a history to point to."] * 2
+    assert told.sentences == [
+        "c is recommended, but no past item speaks for it.",
+        "c is recommended without a history to point to.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,3 +170,9 @@ def test_explain_has_nothing_to_point_to_without_transitions():
 def test_parameters_out_of_range_are_named(name, value, error):
     with pytest.raises(error, match=name):
         TransitionKNN(**{name: value}).fit(log_of(ann="ab"))
+
+
+@pytest.mark.parametrize("name", ["discount", "normalization"])
+def test_parameters_must_be_finite(name):
+    with pytest.raises(ValueError, match=f"{name}=nan; it must be a finite number"):
+        TransitionKNN(**{name: np.nan}).fit(log_of(ann="ab"))

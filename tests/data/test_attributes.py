@@ -384,6 +384,8 @@ def test_grid_search_over_tables():
         ([["a", "b"]], TypeError, "item_attributes must be a frame"),
         (None, TypeError, "item_attributes must be a frame"),
         (pl.LazyFrame({"item": [1], "f": [1]}), TypeError, "must be a frame"),
+        ({"f": {1: "y", 2: iter("x")}}, TypeError, "field 'f' has <str_"),
+        ({"f": {1: "y", 2: (v for v in "x")}}, TypeError, "> for 2; cells are scalars, or flat"),
         ({"f": {1: [["x"]]}}, TypeError, "field 'f' has ['x'] for 1; cells are scalars"),
         ({"f": {1: "y", 2: {"x": 1}}}, TypeError, "field 'f' has {'x': 1} for 2; cells are"),
         (
@@ -472,6 +474,32 @@ def test_extend_joins_ids_and_values_of_different_kinds():
     both = table.extend(AttributeTable({"tag": {5: 3}}))
     assert list(both.ids) == ["a", 5]
     assert list(both.encode([5]).cell(0, 0)) == [3]
+
+
+def test_extend_keeps_the_digits_of_ids():
+    big = 2**60 + 3  # no float64
+    table = AttributeTable(pd.DataFrame({"tag": ["x", "y"]}, index=[big, 1]))
+    index = np.array([2**63 + 1, 2**63 + 2], dtype=np.uint64)
+    both = table.extend(AttributeTable(pd.DataFrame({"tag": ["x", "y"]}, index=index)))
+    assert both.ids.tolist() == [big, 1, 2**63 + 1, 2**63 + 2]
+    assert both.encode(index).n_ids == 2
+    assert list(both.encode(index).cell(0, 1)) == ["y"]
+    floats = table.extend(AttributeTable({"tag": {5.0: "x"}}))
+    assert floats.ids.dtype == np.int64
+
+
+def test_further_rows_may_lack_all_values_of_a_field():
+    table = AttributeTable({"genre": {1: "a", 2: "b"}, "year": {1: 1990}})
+    rows = pd.DataFrame({"genre": ["b"], "year": [None]}, index=[7])
+    further = AttributeTable.read(rows, empty_fields=True)
+    both = table.extend(further)
+    encoded = both.encode([7, 1])
+    assert list(encoded.cell(0, 0)) == ["b"]
+    assert [list(encoded.cell(1, row)) for row in range(2)] == [[], [1990]]
+    assert both.values["year"].dtype == table.values["year"].dtype
+    nothing = AttributeTable.read({"genre": {7: []}, "year": {}}, empty_fields=True)
+    assert nothing.extend(table).values["genre"].tolist() == ["a", "b"]
+    assert further.coverage.tolist() == [1, 0]
 
 
 def test_extend_refuses_a_field_that_the_table_lacks():

@@ -1,5 +1,7 @@
 import datetime
+import io
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from skattrec.data.interactions import (
     ItemLists,
     Vocabulary,
     as_frame,
+    joined,
     read_columns,
     read_ids,
     read_target,
@@ -190,6 +193,20 @@ NEW, OLD = datetime.datetime(2020, 1, 2, 10), datetime.datetime(2020, 1, 1, 9)
         ["2020-01-01T10:00", "2020-01-01"],
         ["2020-01-01T09:00Z", "2020-01-01T10:00+02:00"],
         pd.to_timedelta([2, 1]),
+        *(
+            pd.array(pa.array(column), dtype=pd.ArrowDtype(dtype))
+            for column, dtype in [
+                ([2, 1], pa.int32()),
+                ([2.5, 1.5], pa.float64()),
+                ([Decimal("2.5"), Decimal("1.5")], pa.decimal128(5, 2)),
+                (["10", "9"], pa.string()),
+                (["2020-01-02", "2020-01-01"], pa.string()),
+                (["2020-01-02", "2020-01-01"], pa.large_string()),
+                ([NEW.date(), OLD.date()], pa.date32()),
+                ([NEW, OLD], pa.timestamp("ns", tz="UTC")),
+                ([NEW - OLD, OLD - OLD], pa.duration("s")),
+            ]
+        ),
     ],
 )
 def test_timestamps_become_numbers_in_time_order(column):
@@ -207,12 +224,27 @@ def test_dates_of_other_frames(kind):
     assert columns.timestamps[0] - columns.timestamps[1] == expected
 
 
-def test_dates_are_microseconds_whatever_their_form():
-    expected = pd.Timestamp(NEW).value // 1000
-    assert timestamps_of([NEW])[0] == expected
-    assert timestamps_of([NEW.isoformat()])[0] == expected
-    assert timestamps_of(pd.to_datetime([NEW]).tz_localize("UTC"))[0] == expected
-    assert timestamps_of(pd.to_datetime([NEW]).as_unit("s"))[0] == expected
+NANOSECONDS = ["2020-01-01T00:00:00.000000002", "2020-01-01T00:00:00.000000001"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        NANOSECONDS,
+        pd.to_datetime(NANOSECONDS),
+        pd.to_datetime(NANOSECONDS).tz_localize("Europe/Berlin"),
+        pd.Series(pd.to_datetime(NANOSECONDS), dtype=pd.ArrowDtype(pa.timestamp("ns"))),
+    ],
+)
+def test_nanoseconds_keep_their_order(column):
+    newer, older = timestamps_of(column)
+    assert newer - older == 1
+
+
+def test_dates_of_a_csv_file_that_arrow_reads():
+    file = io.StringIO("user,item,timestamp\na,z,2024-01-03\na,x,2024-01-01\na,y,2024-01-02\n")
+    log = Interactions(read_columns(pd.read_csv(file, dtype_backend="pyarrow")))
+    assert log.items.ids[log.item_codes].tolist() == ["x", "y", "z"]
 
 
 def test_dates_beyond_the_nanosecond_range_keep_their_order():
@@ -233,6 +265,16 @@ def test_dates_beyond_the_nanosecond_range_keep_their_order():
         ([np.inf, 1.0], r"timestamps in 1 row\(s\), the first in row 0"),
         (pd.array([1, None], dtype="Int64"), "timestamps in .* row 1"),
         (pd.to_datetime(["2020-01-01", None]), "timestamps in .* row 1"),
+        (pd.array(["2", "soon"], dtype=pd.ArrowDtype(pa.string())), "in row 1: 'soon'"),
+        (pd.array(["later", "soon"], dtype=pd.ArrowDtype(pa.string())), "in row 0: 'later'"),
+        (
+            pd.arrays.ArrowExtensionArray(pa.array([1.0, np.nan])),
+            r"timestamps in 1 row\(s\), the first in row 1",
+        ),
+        (
+            pd.arrays.FloatingArray(np.array([1.0, np.nan]), np.array([False, False])),
+            r"timestamps in 1 row\(s\), the first in row 1",
+        ),
     ],
 )
 def test_timestamps_without_an_order_are_named(column, message):
@@ -287,6 +329,36 @@ def test_vocabulary_sorts_and_encodes(values, ids):
     assert codes.dtype == np.int64
     assert vocabulary.ids[codes].tolist() == values
     assert_array_equal(vocabulary.encode(values), codes)
+
+
+BIG = 2**60 + 3  # no float64
+
+
+@pytest.mark.parametrize(
+    "ids, further, dtype",
+    [
+        (np.array([BIG]), np.array([7], dtype=np.uint64), np.int64),
+        (np.array([BIG]), np.array([2**64 - 1], dtype=np.uint64), object),
+        (np.array([BIG], dtype=np.uint64), np.array([-1]), object),
+        (np.array([BIG]), np.array([7.0]), np.int64),
+        (np.array([BIG]), np.array([7.5]), object),
+        (np.array([0.5]), np.array([7]), np.float64),
+        (np.array([0.5]), np.array([BIG]), object),
+        (np.array([1], dtype=np.int32), np.array([7]), np.int32),
+        (np.array([1], dtype=np.int32), np.array([BIG]), object),
+        (np.array([1]), np.array([7.0, BIG], dtype=object), np.int64),
+        (np.array([1]), np.array(["7"], dtype=object), object),
+        (np.array([1]), np.array(["7"]), object),
+        (np.array(["a"]), np.array(["long"]), np.dtype("U4")),
+        (np.array(["a"]), np.array([b"a"]), object),
+        (np.array([1]), np.array([], dtype=object), np.int64),
+        (np.array([], dtype=object), np.array([1]), np.int64),
+    ],
+)
+def test_joined_ids_lose_nothing(ids, further, dtype):
+    found = joined(ids, further)
+    assert found.dtype == dtype
+    assert found.tolist() == ids.tolist() + further.tolist()
 
 
 @pytest.mark.parametrize(
@@ -525,8 +597,9 @@ def test_a_lazy_frame_must_be_collected():
         read_columns(pl.DataFrame({"user": [1], "item": [2]}).lazy())
 
 
-def test_a_container_is_no_id():
-    frame = pd.DataFrame({"user": [["a"], ["b"]], "item": [1, 2]})
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_a_container_is_no_id(kind):
+    frame = pd.DataFrame({"user": [kind("a"), kind("b")], "item": [1, 2]})
     with pytest.raises(TypeError, match="row 0 holds"):
         Interactions(read_columns(frame))
 

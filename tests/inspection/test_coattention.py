@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skattrec import ACAM
+from skattrec import ACAM, EASE
 from skattrec.datasets import make_preferences
 from skattrec.inspection import CoAttentionDisplay
 
@@ -50,3 +50,8 @@ def test_histories_are_passed_on(log, model):
     display = CoAttentionDisplay.from_estimator(model, [["new", "i001"]], histories=history)
     expected = model.coattention([["new", "i001"]], histories=history)
     pd.testing.assert_frame_equal(display.weights, expected)
+
+
+def test_models_without_maps_are_named(log):
+    with pytest.raises(TypeError, match="EASE has no coattention, the maps to be drawn"):
+        CoAttentionDisplay.from_estimator(EASE().fit(log.data), log.data.head(2))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skattrec import ACAM
+from skattrec import ACAM, EASE
 from skattrec.datasets import make_preferences
 from skattrec.inspection import field_deletion
 
@@ -66,3 +66,8 @@ def test_two_attribute_fields_are_needed():
     model = ACAM(log.item_attributes["genre"], random_state=0, **small).fit(log.data)
     with pytest.raises(ValueError, match=r"\['genre'\]; deletion needs two"):
         field_deletion(model, log.data.head(2))
+
+
+def test_models_that_keep_all_fields_are_named():
+    with pytest.raises(TypeError, match="EASE has no predict_without, which deletion needs"):
+        field_deletion(EASE(), [["u000", "i001"]])

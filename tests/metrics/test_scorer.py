@@ -509,6 +509,9 @@ def test_given_candidates_must_fit():
         make_ranking_scorer("mrr", candidates={1: ["3"]})(model, [[1, 4]])
     with pytest.raises(ValueError, match="candidates is an empty mapping"):
         make_ranking_scorer("mrr", candidates={})
+    for items in ("345", 3, None):
+        with pytest.raises(ValueError, match="candidates of user 1 must be a list, set or array"):
+            make_ranking_scorer("mrr", candidates={1: items})(model, [[1, 4]])
     with pytest.raises(ValueError, match="takes no histories"):
         make_ranking_scorer("mrr", candidates={1: [3]}, fold_in=Splitter())
 
@@ -594,3 +597,26 @@ def test_repr_of_the_further_parameters():
     other = scorer.with_interactions(LOG)
     assert other.interactions is LOG and scorer.interactions is None
     assert other.names == scorer.names
+
+
+def test_candidates_may_be_sets():
+    model, test = Popularity().fit(TRAIN), np.array([[1, 4], [2, 5]])
+    listed = {1: [3, 1, 2, 10], 2: [1, 2]}
+    found = make_ranking_scorer("mrr", candidates=listed).per_user(model, test)
+    for kind in (set, frozenset, dict.fromkeys):
+        given = {user: kind(items) for user, items in listed.items()}
+        given = {u: i.keys() if isinstance(i, dict) else i for u, i in given.items()}
+        scorer = make_ranking_scorer("mrr", candidates=given)
+        assert_frame_equal(scorer.per_user(model, test), found)
+
+
+@pytest.mark.parametrize("metrics", [None, 10])
+def test_metrics_must_be_names(metrics):
+    with pytest.raises(TypeError, match="metrics must be a name such as 'ndcg@10'"):
+        make_ranking_scorer(metrics)
+
+
+@pytest.mark.parametrize("threshold", ["3", True, np.nan, [3]])
+def test_the_threshold_must_be_a_number(threshold):
+    with pytest.raises(ValueError, match="positive_threshold must be a number or None, got"):
+        make_ranking_scorer(positive_threshold=threshold)

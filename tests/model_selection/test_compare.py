@@ -423,6 +423,7 @@ def test_recommenders_are_judged_by_the_probabilities_they_predict():
         ({"m": Popularity()}, {"metrics": ["mrr", "mrr"]}, ValueError, "distinct names"),
         ({"m": Popularity()}, {"metrics": "rmse"}, ValueError, "Unknown metric 'rmse'; for rank"),
         ({}, {}, ValueError, "recommenders must be a mapping"),
+        ({"m": Popularity}, {}, TypeError, r"'m' of recommenders is a class; .* Popularity\(\)"),
         ({"m": Popularity()}, {"cv": 5}, ValueError, "cv must be a splitter"),
         ({"m": Popularity()}, {"cv": []}, ValueError, "cv holds no split"),
         ({"m": Popularity()}, {"seeds": 0}, ValueError, "seeds must be a number"),

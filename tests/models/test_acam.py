@@ -459,7 +459,7 @@ CHOICES = {
     "negatives": ("auto", "sampled", "labelled"),
     "kge_loss": ("positive", "margin"),
     "position_weights": (False, True),
-    "mlp_hidden": ((), (5,), [6, 4, 3]),
+    "mlp_hidden": ((), (5,), [12, 8, 6]),
     "n_negatives": (1, 7),
     "history_length": (1, 50),
     "kge_weight": (0, 1.0),

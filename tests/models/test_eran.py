@@ -13,6 +13,7 @@ from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import Interactions, ItemLists, read_columns
 from skattrec.datasets import make_preferences
+from skattrec.models import _eran_batches
 from skattrec.models._eran_batches import ERANTriples
 from skattrec.models._eran_graphs import (
     AttributeRows,
@@ -472,6 +473,34 @@ def test_items_treated_as_new_have_the_rows_of_new_items_and_no_bias_of_their_ow
     difference, _ = module(**t)
     expected = [scores[1] - scores[0], scores[2] - scores[0]]
     assert_allclose(difference[0].detach(), expected, atol=1e-8)
+
+
+def test_rows_of_new_items_are_made_for_judged_items_and_of_bounded_size(monkeypatch):
+    every_row = np.arange(len(triples()))
+    few, rng = every_row[:1], np.random.default_rng
+    batch, _ = triples(expected=True, n_new=N_ITEMS).batch(few, rng(0))
+    plain, _ = triples().batch(few, rng(0))
+    judged = plain.tensors["items"][plain.tensors["places"][:, :3]]
+    n_new = int((batch.tensors["items"] == N_ITEMS).sum())
+    assert n_new == len(np.unique(judged)) < N_ITEMS
+    rows = graph_of(log_of(), expected=True).attribute_rows
+    n_neighbours = (dense(rows.rows(np.arange(N_ITEMS))) > 0).sum(axis=(0, 2))
+    assert (rows.most_neighbours >= n_neighbours).all()
+    for most in (0, int(rows.most_neighbours.sum()) // 2):
+        monkeypatch.setattr(_eran_batches, "_MOST_NEW_NEIGHBOURS", most)
+        batch, _ = triples(expected=True, n_new=N_ITEMS).batch(every_row, rng(0))
+        t = batch.tensors
+        assert len(t["new_indices"]) <= most
+        n_new = int((t["items"] == N_ITEMS).sum())
+        assert n_new == 0 if most == 0 else 0 < n_new < N_ITEMS
+        difference, _ = network()(**t)
+        assert bool(torch.isfinite(difference).all())
+    plain, _ = triples().batch(every_row, rng(0))
+    monkeypatch.setattr(_eran_batches, "_MOST_NEW_NEIGHBOURS", 0)
+    batch, _ = triples(expected=True, n_new=N_ITEMS).batch(every_row, rng(0))
+    assert_array_equal(
+        network()(**batch.tensors)[0].detach(), network()(**plain.tensors)[0].detach()
+    )
 
 
 # --- the loss ----------------------------------------------------------------------------

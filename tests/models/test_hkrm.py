@@ -687,6 +687,8 @@ TINY = HKRM.presets["paper"] | {
     "batch_size": "auto",
     "lr": 0.005,
     "weight_decay": 1e-5,
+    "patience": 5,
+    "refit": False,
     "random_state": 0,
     "init_scale": 0.3,
     "verbose": 0,
@@ -1111,7 +1113,7 @@ def test_an_explanation_tells_what_the_score_is_made_of(log, model):
     product = preference * importance
     assert_allclose(told.field_weights, product / product.sum(axis=1, keepdims=True))
     for pair in range(30):
-        effects, weights = (told.parts["history_effects"][pair], told.parts["query_weights"][pair])
+        effects, weights = (told.history_effects[pair], told.parts["query_weights"][pair])
         assert len(effects) == len(weights) == len(told.history[pair])
         assert weights.sum() == pytest.approx(1, rel=1e-5)
         assert_allclose(told.history_weights[pair], np.abs(effects) / np.abs(effects).sum())
@@ -1125,7 +1127,7 @@ def test_a_sentence_says_of_the_item_that_spoke_for_it_no_more(log):
     told = model.explain([[u, i] for u in model.user_ids_[:10] for i in model.item_ids_])
     n = 0
     for past, effects, text in zip(
-        told.history, told.parts["history_effects"], told.sentences, strict=True
+        told.history, told.history_effects, told.sentences, strict=True
     ):
         assert "counted most" not in text
         if "spoke for it most" in text:
@@ -1158,7 +1160,7 @@ def test_a_sentence_names_a_past_item_that_spoke_for_it(log):
     told = model.explain(catalogue(model).sample(200, random_state=0))
     some, none = 0, 0
     for pair in range(len(told)):
-        past, effects = told.history[pair], told.parts["history_effects"][pair]
+        past, effects = told.history[pair], told.history_effects[pair]
         text = told.sentences[pair]
         if "like " in text:
             named = text.rsplit("like ", 1)[1].rstrip(".")

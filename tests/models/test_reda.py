@@ -8,6 +8,7 @@ import pytest
 import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 from skattrec import REDA
 from skattrec.base import Queries
@@ -451,12 +452,12 @@ def test_the_prior_is_a_sum_of_cosines_and_popularity():
     likes = np.zeros((len(HISTORIES), N_ITEMS))
     for user, items in enumerate(HISTORIES):
         likes[user, items] = 1
-    norms = np.sqrt((likes**2).sum(axis=0))
-    cosine = likes.T @ likes / np.outer(norms, norms)
+    counts = likes.sum(axis=0)
+    cosine = likes.T @ likes / (np.sqrt(np.outer(counts, counts)) + 5)
     np.fill_diagonal(cosine, 0)
     expected = np.array([cosine[past].sum(axis=0) for past in ([0, 1], [6], [])])
     n_voters = np.array([[2.0], [1], [1]])  # popularity alone without history
-    popularity = 0.01 * np.log(likes.sum(axis=0))
+    popularity = 0.003 * np.log(counts)
     of_unknown = expected.mean(axis=1) + n_voters[:, 0] * popularity.mean()
     n_voters = np.repeat(n_voters, N_ITEMS, axis=1)
     n_voters[0, :2] = 1  # no vote for itself
@@ -569,7 +570,7 @@ CHOICES = {
     "memory": (True, False),
     "weight_attention": (True, False),
     "n_aspects": (1, 4),
-    "n_memory": (1, 9),
+    "n_memory": (2, 9),
     "n_negatives": (1, 5),
     "history_sharpness": (0, 10.0),
     "action_ratio": (0.2, 1),
@@ -587,6 +588,11 @@ def test_every_value_of_every_option_trains(log, name, value):
     assert np.isfinite(scores).all()
     assert np.std(scores) > 0
     assert np.isfinite(model.history_[0]["train_loss"])
+
+
+def test_one_slice_of_memory_makes_all_relations_the_same(log):
+    with pytest.warns(ConvergenceWarning, match="all items get the same score"):
+        fitted(log, n_memory=1)
 
 
 EFFECTS = [
@@ -899,14 +905,14 @@ def test_the_weights_of_past_items_are_the_terms_of_the_score(model):
     items, _ = model.recommend(users, n_recommendations=2)
     pairs = [[u, i] for u, row in zip(users, items, strict=True) for i in row]
     explanation = model.explain(pairs)
-    sums = [weights.sum() for weights in explanation.history_weights]
+    sums = [weights.sum() for weights in explanation.history_effects]
     assert_allclose(sums, explanation.scores, rtol=1e-4, atol=1e-7)
     item = pairs[0][1]
     past = explanation.history[0]
     assert_array_equal(past, model.item_ids_[model._liked.take(np.array([0])).items][::-1])
     z = model.relation_embedding(list(itertools.combinations(past, 2))).mean(axis=0)
     terms = model.relation_embedding([[item, p] for p in past]) @ z / len(past)
-    assert_allclose(explanation.history_weights[0], terms, rtol=1e-3, atol=1e-7)
+    assert_allclose(explanation.history_effects[0], terms, rtol=1e-3, atol=1e-7)
     best = past[np.argmax(terms)]
     assert explanation.sentences[0] == f"{item} is recommended because of {best}."
 
@@ -914,8 +920,8 @@ def test_the_weights_of_past_items_are_the_terms_of_the_score(model):
 def test_a_sharp_pooling_counts_the_terms_by_their_share(log):
     model = fitted(log, history_sharpness=3.0)
     user, item = model.user_ids_[0], model.item_ids_[0]
-    (weights,) = model.explain([[user, item]]).history_weights
-    (terms,) = model.with_scoring(history_sharpness=0.0).explain([[user, item]]).history_weights
+    (weights,) = model.explain([[user, item]]).history_effects
+    (terms,) = model.with_scoring(history_sharpness=0.0).explain([[user, item]]).history_effects
     terms = terms * len(terms)
     share = np.exp(3 * terms / model._scorer.unit)
     assert_allclose(weights, share / share.sum() * terms, rtol=1e-3, atol=1e-7)
@@ -927,7 +933,7 @@ def test_the_parts_of_a_score_with_a_prior_add_up(log):
     explanation = model.explain(pairs)
     assert set(explanation.parts) == {"relations", "co_occurrence", "popularity"}
     assert_allclose(sum(explanation.parts.values()), explanation.scores, rtol=1e-4, atol=1e-5)
-    sums = [weights.sum() for weights in explanation.history_weights]
+    sums = [weights.sum() for weights in explanation.history_effects]
     assert_allclose(
         sums, explanation.scores - explanation.parts["popularity"], rtol=1e-4, atol=1e-4
     )
