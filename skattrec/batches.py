@@ -123,7 +123,8 @@ class HistoryRows(TrainingSet):
         self.users = interactions.user_codes
         self.items = interactions.item_codes
         self.labels = interactions.positive.astype(np.float32)
-        self.history_length = history_length
+        longest = int((self.windows.ends - self.windows.starts).max(initial=1))
+        self.history_length = min(history_length, max(longest, 1))
         self.facts = facts
         self.margin = margin
 

@@ -163,6 +163,8 @@ def methods(part: str, table: AttributeTable, seed: int) -> Iterator[tuple[str, 
     without = {"distribution_loss": None}
     yield "item popularity", Popularity()
     yield "HKRM", HKRM(table, **literal)
+    stronger = literal["weight_decay"] * literal["batch_size"]
+    yield "HKRM, stronger L2 penalty", HKRM(table, **literal | {"weight_decay": stronger})
     yield "HKRM-Item", HKRM(table, **literal | {"duet": "item"})
     yield "HKRM-Attr", HKRM(table, **literal | {"duet": "attribute"})
     free = literal | {"duet": "attribute", "weight_decay": 0.0}

@@ -238,6 +238,7 @@ def table(
             runs.append(run)
         add(name, result, row, row_of(runs, "as_set"), quick)
         add(name, result, label, row_of(runs, "other_z"), quick)
+    keep(name, result, quick=quick, show=False)
 
 
 def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quick: bool) -> None:
@@ -286,7 +287,8 @@ def studies(seeds: int, quick: bool) -> None:
         task.drawn = [task.candidates(0)]
         found: dict[str, Any] = {"n_users": len(task.test), "action_ratio": {}, "groups": {}}
         result["data"][NAMES[part]] = found
-        knn = task.per_user(ItemKNN().fit(task.train), task.drawn[0])
+        knn = ItemKNN(shrinkage=SHRINKAGE[part]).fit(task.train)
+        knn = task.per_user(knn, task.drawn[0])
         for row in ("REDA", "accurate"):
             runs = []
             for seed in range(seeds):

@@ -102,7 +102,7 @@ class ACAMScorer:
 
     def score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
         """Return logits (n_queries, n_items)."""
-        window, mask = queries.histories.last(self.history_length, 0)
+        window, mask = self._windows(queries)
         distinct, position = np.unique(window, return_inverse=True)
         history = torch.from_numpy(position.reshape(window.shape)).to(self._device)
         valid = torch.from_numpy(mask).to(self._device)
@@ -121,6 +121,11 @@ class ACAMScorer:
                     weights, same, past, candidates, history[users], valid[users]
                 ).to(scores.device)
         return scores.numpy()
+
+    def _windows(self, queries: Queries) -> tuple[Codes, NDArray[np.bool_]]:
+        """Return the recent items of each query, no wider than the longest history, and a mask."""
+        longest = int(queries.histories.lengths.max(initial=1))
+        return queries.histories.last(min(self.history_length, max(longest, 1)), 0)
 
     def _pair_weights(self, past: ItemTables, candidates: ItemTables) -> Tensor:
         """Return eq. 1's weights (S, n_past, n_candidates), whatever the user."""
@@ -255,7 +260,7 @@ class ACAMScorer:
 
         `dropped`, of shape (n_pairs,), names a slot to leave out of each pair.
         """
-        window, mask = queries.histories.last(self.history_length, 0)
+        window, mask = self._windows(queries)
         history, valid, candidates = (
             torch.from_numpy(a).to(self._device) for a in (window, mask, items[:, None])
         )

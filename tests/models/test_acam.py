@@ -1100,3 +1100,12 @@ def test_items_described_later_score_as_if_the_table_had_had_them(missing):
     explained = lean.explain(pair, item_attributes=later)
     assert explained.sentences == full.explain(pair).sentences
     np.testing.assert_allclose(explained.scores, full.predict(pair), rtol=1e-5)
+
+
+def test_a_window_longer_than_every_history_costs_nothing(log):
+    longest = int(log.data["user"].value_counts().max())
+    whole, endless = (fitted(log, history_length=n) for n in (longest, 100_000))
+    pairs = catalogue(whole)
+    np.testing.assert_array_equal(endless.predict(pairs), whole.predict(pairs))
+    told = endless.explain(pairs[:3])
+    assert max(map(len, told.history)) <= longest
