@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,6 +29,7 @@ from skattrec.data.interactions import (
     Vocabulary,
     as_dtype,
     as_frame,
+    check_threshold,
     has_columns,
     joined,
     read_columns,
@@ -227,10 +227,7 @@ class BaseRecommender(BaseEstimator, ABC):
             value = getattr(self, name)
             if value not in ("average", "error"):
                 raise ValueError(f"{name}={value!r}; choose 'average' or 'error'")
-        threshold: Any = getattr(self, "positive_threshold", 0.0)
-        number = isinstance(threshold, Real) and not isinstance(threshold, bool)
-        if not number or np.isnan(threshold):
-            raise ValueError(f"positive_threshold must be a number, got {threshold!r}")
+        check_threshold(getattr(self, "positive_threshold", 0.0))
 
     def _with_items(self, item_attributes: Any) -> Self:
         """Return a copy that also knows the items of these attributes."""

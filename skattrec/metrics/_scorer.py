@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Vocabulary, read_columns, read_target
+from skattrec.data.interactions import Vocabulary, check_threshold, read_columns, read_target
 from skattrec.metrics._beyond import (
     LIST_METRICS,
     ListMetric,
@@ -242,7 +241,7 @@ class RankingScorer:
             raise ValueError(f"metrics must hold one or more distinct names, got {metrics!r}")
         self._check_candidates()
         self._check_lists()
-        self._check_threshold()
+        check_threshold(self.positive_threshold, optional=True)
         if not _is_integer(random_state) or random_state < 0:
             raise ValueError(
                 "random_state must be an int of 0 or more, so that all estimators are ranked "
@@ -320,13 +319,6 @@ class RankingScorer:
             raise ValueError(f"{diverse[0]} compares attributes: give item_attributes=")
         if not diverse and self.item_attributes is not None:
             raise ValueError("item_attributes is for 'diversity@k', which metrics do not name")
-
-    def _check_threshold(self) -> None:
-        threshold = self.positive_threshold
-        if threshold is None:
-            return
-        if not isinstance(threshold, Real) or isinstance(threshold, bool) or np.isnan(threshold):
-            raise ValueError(f"positive_threshold must be a number or None, got {threshold!r}")
 
     @property
     def _is_sampled(self) -> bool:

@@ -20,7 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns, read_target
+from skattrec.data.interactions import (
+    Codes,
+    Columns,
+    Vocabulary,
+    check_threshold,
+    read_columns,
+    read_target,
+)
 
 Hashes = NDArray[np.uint64]
 
@@ -148,13 +155,6 @@ class _PerUserSplit(_InteractionSplit):
             f"{self!r} needs a user with at least {needed} {kind}, but no user of X has more "
             f"than {most}; {way_out}"
         )
-
-    def _check_threshold(self) -> None:
-        threshold = self.positive_threshold
-        if threshold is None:
-            return
-        if not isinstance(threshold, Real) or isinstance(threshold, bool) or np.isnan(threshold):
-            raise ValueError(f"positive_threshold must be a number or None, got {threshold!r}")
 
 
 class _LeaveOut(_PerUserSplit):
@@ -285,7 +285,7 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
 
     def _check_parameters(self) -> None:
         _check_count(self.n_items, "n_items")
-        self._check_threshold()
+        check_threshold(self.positive_threshold, optional=True)
         self._check_leak()
 
 
@@ -360,7 +360,7 @@ class LeaveRandomOut(_LeaveOut):
     def _check_parameters(self) -> None:
         _check_count(self.n_items, "n_items")
         _check_count(self.n_splits, "n_splits")
-        self._check_threshold()
+        check_threshold(self.positive_threshold, optional=True)
 
     def _iter_orders(
         self, vocabulary: Vocabulary, users: Codes, times: NDArray[Any]
@@ -445,7 +445,7 @@ class HistoryTruncation(_LatestOut):
     def _check_parameters(self) -> None:
         _check_count(self.n_recent, "n_recent")
         _check_count(self.min_train, "min_train")
-        self._check_threshold()
+        check_threshold(self.positive_threshold, optional=True)
         self._check_leak()
 
     def _n_test(self, counts: Codes) -> Codes:
