@@ -4,6 +4,7 @@ Run as ``python -m benchmarks.papers.reda --part NAME``:
 
 - ``delicious``, ``amazon_music``, ``goodreads``: the paper's table 2 and its two variants, the
   accurate setting and what it is made of, beside popularity and item kNN;
+- ``against_knn``: the accurate setting and item kNN user by user, over several seeds;
 - ``studies``: gains by how much a user has liked, and the share of the history that is used;
 - ``convergence``: how many epochs the paper's setting takes, on the last items of the training
   lines of Delicious, with one aspect, which is cheap;
@@ -30,7 +31,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks._common import RESULTS, Clock, keep, once, part_parser, peak_memory_gb, spread
+from benchmarks._common import (
+    RESULTS,
+    Clock,
+    keep,
+    once,
+    paired,
+    part_parser,
+    peak_memory_gb,
+    spread,
+)
 from skattrec import REDA, ItemKNN, Popularity
 from skattrec.data import Interactions, read_columns
 from skattrec.datasets import fetch_movielens, fetch_reda, make_preferences
@@ -273,6 +283,64 @@ def convergence(seeds: int, quick: bool) -> None:
         keep(name, result, quick=quick, show=False)
 
 
+# --- user by user against item kNN -----------------------------------------------------------
+
+
+def of_users(task: Task, model: Any) -> dict[str, list[float]]:
+    """Return the mean over all draws of each user's hit rate and nDCG."""
+    of_draws = [task.per_user(model, negatives) for negatives in task.drawn]
+    return {
+        name: np.mean([values[name] for values in of_draws], axis=0).tolist()
+        for name in ("hr@10", "ndcg@10")
+    }
+
+
+def both_vectors(task: Task, model: REDA) -> dict[str, dict[str, list[float]]]:
+    """Fit, and judge each user as set and with the user's own vector."""
+    model.fit(task.train)
+    own = model.with_scoring(user_pooling="mean")
+    return {"accurate": of_users(task, model), "accurate, own z": of_users(task, own)}
+
+
+def against_knn(seeds: int, quick: bool) -> None:
+    """Test whether the accurate setting is ahead of item kNN, all seeds and draws together."""
+    name = "papers_reda_against_knn"
+    result: dict[str, Any] = {"seeds": list(range(seeds)), "presets": REDA.presets, "data": {}}
+    for part, data in NAMES.items():
+        task = Task(part, quick=quick)
+        task.drawn = [task.candidates(draw) for draw in range(1 if quick else N_DRAWS)]
+        knn = of_users(task, ItemKNN(shrinkage=SHRINKAGE[part]).fit(task.train))
+        rows = {"prior alone": of_users(task, PriorAlone().fit(task.train))}
+        runs = [
+            once(
+                f"{name}_{part}", "accurate", seed, untrained(part, "accurate", seed, quick),
+                partial(both_vectors, task), quick=quick,
+            )
+            for seed in range(seeds)
+        ]  # fmt: skip
+        for row in runs[0]:
+            rows[row] = {metric: np.mean([r[row][metric] for r in runs], axis=0) for metric in knn}
+        found: dict[str, Any] = {
+            "n_users": len(task.test),
+            "n_draws": len(task.drawn),
+            "share_of_epochs": SHARE_OF_EPOCHS[part],
+            "ItemKNN": {metric: float(np.mean(values)) for metric, values in knn.items()},
+            "rows": {row: {metric: float(np.mean(of[metric])) for metric in knn}
+                     for row, of in rows.items()},
+            "by_seed": {row: {metric: [float(np.mean(run[row][metric])) for run in runs]
+                              for metric in knn} for row in runs[0]},
+            "paired": {
+                metric: paired(
+                    np.asarray(values), {row: np.asarray(of[metric]) for row, of in rows.items()}
+                )
+                for metric, values in knn.items()
+            },
+        }  # fmt: skip
+        result["data"][data] = found
+        print(data, json.dumps(found, indent=1), flush=True)
+        keep(name, result, quick=quick, show=False)
+
+
 # --- studies -------------------------------------------------------------------------------
 
 RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -390,13 +458,17 @@ def profiles(seeds: int, quick: bool) -> None:
 
 
 def main() -> None:
-    parser = part_parser(__doc__, [*NAMES, "studies", "profiles", "tune", "convergence"])
+    parser = part_parser(
+        __doc__, [*NAMES, "against_knn", "studies", "profiles", "tune", "convergence"]
+    )
     parser.add_argument("--data", choices=list(NAMES), default="delicious", help="for tune")
     parser.add_argument("--only", nargs="*", help="rows to run; the others stay as they are")
     options = parser.parse_args()
     torch.set_num_threads(1)
     seeds = 1 if options.quick else options.seeds
-    if options.part == "studies":
+    if options.part == "against_knn":
+        against_knn(seeds, options.quick)
+    elif options.part == "studies":
         studies(seeds, options.quick)
     elif options.part == "profiles":
         profiles(seeds, options.quick)
