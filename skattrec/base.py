@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skattrec.checks import check_count, check_threshold
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
@@ -29,7 +29,6 @@ from skattrec.data.interactions import (
     Vocabulary,
     as_dtype,
     as_frame,
-    check_threshold,
     has_columns,
     joined,
     read_columns,
@@ -38,42 +37,8 @@ from skattrec.data.interactions import (
     shown,
 )
 from skattrec.explanation import Explanation
+from skattrec.queries import Queries, check_kind, has_rows, is_table, listed, read_id_list
 from skattrec.topk import row_blocks, top_k
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The users who are asked for, one row each.
-
-    Attributes
-    ----------
-    users : ndarray of shape (n_queries,)
-        User codes; -1 for a user that fit never saw. Codes from ``n_users`` on stand for users
-        that only ``user_attributes`` knows, in a model that represents users by attributes.
-    histories : ItemLists
-        What each user liked, oldest first, in item codes.
-    """
-
-    users: Codes
-    histories: ItemLists
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, rows: NDArray[Any] | slice) -> Queries:
-        """Return the queries of these rows."""
-        positions = np.arange(len(self))[rows]
-        return Queries(self.users[rows], self.histories.take(positions))
-
-    def distinct(self, *more: Codes) -> tuple[Codes, Codes]:
-        """Return one row for each distinct query, and which of these each row equals.
-
-        Pairs of one user come as queries with equal histories, which are worked on once.
-        Histories are compared by a hash of 64 bits; `more` are columns that must be equal too.
-        """
-        keys = np.stack([self.users, self.histories.hashes(), *more])
-        _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-        return first, which.ravel()
 
 
 class BaseRecommender(BaseEstimator, ABC):
@@ -186,7 +151,7 @@ class BaseRecommender(BaseEstimator, ABC):
             validate_data(self, X, skip_check_array=True)
         else:
             X = validate_data(
-                self, _listed(X), dtype=None, ensure_min_features=2, ensure_all_finite=False
+                self, listed(X), dtype=None, ensure_min_features=2, ensure_all_finite=False
             )
         columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
@@ -304,8 +269,8 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _read_users(self, X: Any) -> NDArray[Any]:
         """Return user ids from ids, or from rows whose user column they are."""
-        if not _is_table(X):
-            return _read_id_list(X, name="X", role="user")
+        if not is_table(X):
+            return read_id_list(X, name="X", role="user")
         frame = as_frame(X)
         if not has_columns(X) and frame.shape[1] > 1:
             self._check_positions(frame.shape[1])
@@ -323,7 +288,7 @@ class BaseRecommender(BaseEstimator, ABC):
                 validate_data(self, X, reset=False, skip_check_array=True)
                 self._check_positions(len(labels))
         else:
-            X = _listed(X)
+            X = listed(X)
             shape: tuple[int, ...] = getattr(X, "shape", ())
             if len(shape) == 2 and shape[1] < 2:
                 raise ValueError(
@@ -358,7 +323,7 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return item codes, by the policy where an item of a used row is unknown."""
         codes = self._known_items(ids)
         unknown = codes < 0
-        _check_kind(ids[unknown], self.item_ids_, f"item ids in {name}", "in fit")
+        check_kind(ids[unknown], self.item_ids_, f"item ids in {name}", "in fit")
         refused = unknown if used is None else unknown & used
         if refused.any() and self.unknown_item == "error":
             row = int(np.flatnonzero(refused)[0])
@@ -381,7 +346,7 @@ class BaseRecommender(BaseEstimator, ABC):
         codes = self._user_codes(ids)
         lists = self._liked.take(np.where(codes < len(self._users), codes, -1))
         served = codes >= 0
-        if _has_rows(histories):
+        if has_rows(histories):
             fresh, given = self._read_histories(ids, histories)
             both = ItemLists(
                 np.concatenate([lists.indptr, lists.indptr[-1] + fresh.indptr[1:]]),
@@ -414,7 +379,7 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _check_served(self, ids: NDArray[Any], served: NDArray[np.bool_]) -> None:
         """Raise, by the policy, where a user can not be served."""
-        _check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
+        check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             by_histories = self._represents_users_by_histories
@@ -432,7 +397,7 @@ class BaseRecommender(BaseEstimator, ABC):
         users, row_users = Vocabulary.from_values(columns.users)
         rows = users.encode(ids)
         if not (rows >= 0).any():
-            _check_kind(columns.users, ids, "user ids in histories", "in X")
+            check_kind(columns.users, ids, "user ids in histories", "in X")
         times = np.zeros(len(row_users)) if columns.timestamps is None else columns.timestamps
         order = np.lexsort((times, row_users))
         used = np.isin(row_users, rows)
@@ -575,7 +540,7 @@ class BaseRecommender(BaseEstimator, ABC):
         queries = self._queries(ids, histories)
         pool, pool_ids = self._read_candidates(candidates)
         excluded = self._excluded(ids, queries, exclude_seen, exclude_interactions, histories)
-        _check_count(n_recommendations, "n_recommendations")
+        check_count(n_recommendations, "n_recommendations")
         columns = np.empty((len(ids), n_recommendations), dtype=np.int64)
         values = []
         place = np.full(self._n_codes, -1)
@@ -593,11 +558,11 @@ class BaseRecommender(BaseEstimator, ABC):
         """Return distinct candidate codes and their ids."""
         if candidates is None:
             return np.arange(len(self._items)), self.item_ids_
-        ids = _read_id_list(candidates, name="candidates", role="item")
+        ids = read_id_list(candidates, name="candidates", role="item")
         codes = self._known_items(ids)
         if (codes < 0).any():
             bad = ids[codes < 0]
-            _check_kind(bad, self.item_ids_, "item ids in candidates", "in fit")
+            check_kind(bad, self.item_ids_, "item ids in candidates", "in fit")
             raise ValueError(
                 f"candidates name {len(bad)} item(s) that do not exist, such as {shown(bad[0])}: "
                 "neither seen in fit nor scorable by attributes"
@@ -623,21 +588,21 @@ class BaseRecommender(BaseEstimator, ABC):
         rows, items = [], []
         if exclude_seen:
             parts = [self._seen.take(self._users.encode(ids))]
-            if _has_rows(histories):
+            if has_rows(histories):
                 parts.append(queries.histories)
             rows += [part.owners for part in parts]
             items += [part.items for part in parts]
-        if _has_rows(exclude_interactions):
+        if has_rows(exclude_interactions):
             columns = read_columns(exclude_interactions, name="exclude_interactions")
             users, row_users = Vocabulary.from_values(columns.users)
             codes = self._known_items(columns.items)
             known = codes >= 0
             if not known.any():
                 what = "item ids in exclude_interactions"
-                _check_kind(columns.items, self.item_ids_, what, "in fit")
+                check_kind(columns.items, self.item_ids_, what, "in fit")
             asked = users.encode(ids)
             if not (asked >= 0).any():
-                _check_kind(columns.users, ids, "user ids in exclude_interactions", "in X")
+                check_kind(columns.users, ids, "user ids in exclude_interactions", "in X")
             lists = ItemLists.from_codes(row_users[known], codes[known], len(users))
             lists = lists.take(asked)
             rows.append(lists.owners)
@@ -694,9 +659,9 @@ class BaseRecommender(BaseEstimator, ABC):
             return self._with_items(item_attributes).recommend_users(
                 items, n_recommendations=n_recommendations, exclude_seen=exclude_seen
             )
-        ids = _read_id_list(items, name="items", role="item")
+        ids = read_id_list(items, name="items", role="item")
         codes = self._encode_items(ids, name="items")
-        _check_count(n_recommendations, "n_recommendations")
+        check_count(n_recommendations, "n_recommendations")
         everyone = self._queries(self.user_ids_)
         columns, best = [], []
         for block in row_blocks(len(ids), 24 * len(self._users)):
@@ -820,37 +785,6 @@ def _encode(
     return table.encode(ids).restrict(len(trained)).append_empty_row()
 
 
-def _listed(X: Any) -> Any:
-    """Turn a list of mixed rows into an object array: numpy would make strings of it."""
-    if hasattr(X, "dtype") or sparse.issparse(X):
-        return X
-    if hasattr(X, "__array__"):
-        return np.asarray(X)
-    return as_frame(X).to_numpy(dtype=object)
-
-
-def _has_rows(X: Any) -> bool:
-    """Whether an optional table was given and is not empty; what has no length is yet to read."""
-    return X is not None and (not hasattr(X, "__len__") or len(X) > 0)
-
-
-def _is_table(X: Any) -> bool:
-    if has_columns(X):
-        return True
-    if hasattr(X, "ndim"):
-        return X.ndim > 1
-    return isinstance(X, (list, tuple)) and isinstance(
-        next(iter(X), None), (list, tuple, np.ndarray)
-    )
-
-
-def _read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
-    """Return ids that were given as a list, series or array of one dimension."""
-    if np.ndim(values) == 0 or _is_table(values):
-        raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
-    return read_ids(pd.Series(values), name=name, role=role)
-
-
 def _masked(scores: NDArray[Any], excluded: ItemLists, place: Codes) -> NDArray[Any]:
     """Return scores with -inf at each row's excluded items; `place` maps codes to columns."""
     rows, columns = excluded.owners, place[excluded.items]
@@ -858,32 +792,3 @@ def _masked(scores: NDArray[Any], excluded: ItemLists, place: Codes) -> NDArray[
     scores = np.array(scores)
     scores[rows[inside], columns[inside]] = -np.inf
     return scores
-
-
-def _check_count(value: Any, name: str) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
-
-
-def _check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:
-    """Raise where an unknown id is a string and all known ones are numbers or bytes, and so on.
-
-    Row by row, so that what else is asked with it does not matter.
-    """
-    if not len(ids):
-        return
-    kinds = set(map(_kind, known if known.dtype == object else known[:1]))
-    if len(kinds) != 1:
-        return
-    for id_ in ids:
-        if _kind(id_) not in kinds:
-            raise ValueError(
-                f"{what} are {_kind(id_)} such as {shown(id_)}, but those {where} are "
-                f"{kinds.pop()} such as {shown(known[0])}; convert one of them"
-            )
-
-
-def _kind(id_: Any) -> str:
-    if isinstance(id_, str):
-        return "strings"
-    return "bytes" if isinstance(id_, bytes) else "numbers"

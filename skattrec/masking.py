@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes
+from skattrec.queries import Queries
 
 
 class FieldMasking(BaseRecommender):

@@ -13,14 +13,14 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.batches import Batch, TrainingSet
+from skattrec.checks import check_switches
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.nn.incidence import Incidence
+from skattrec.queries import Queries
 from skattrec.training import (
     NeuralRecommender,
     Objective,
-    check_switches,
     hold_out_random,
 )
 

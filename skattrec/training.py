@@ -29,10 +29,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from skattrec.averaging import AverageWeights
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.batches import Batch, BatchIterator, TrainingSet
+from skattrec.checks import check_integer, check_number
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.metrics import RankedPositives, parse_metric
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 
@@ -711,48 +713,6 @@ def hold_out_random(
     held_out = np.zeros(len(interactions), dtype=bool)
     held_out[free[: round(fraction * len(interactions))]] = True
     return held_out
-
-
-def check_integer(estimator: Any, *names: str) -> None:
-    """Raise where one of these parameters is no integer of at least 1."""
-    for name in names:
-        value = getattr(estimator, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}={value!r}; it must be an integer of at least 1")
-
-
-def check_number(estimator: Any, *names: str, zero: bool = True) -> None:
-    """Raise where one of these parameters is no finite number, not negative (nor zero)."""
-    for name in names:
-        value = getattr(estimator, name)
-        number = isinstance(value, (int, float, np.integer, np.floating))
-        if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
-            least = "not negative" if zero else "positive"
-            raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
-
-
-def check_choices(estimator: Any, choices: dict[str, tuple[str, ...]]) -> None:
-    """Raise where a parameter is none of its choices."""
-    for name, allowed in choices.items():
-        value = getattr(estimator, name)
-        if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{name}={value!r}; choose one of {allowed}")
-
-
-def check_switches(estimator: Any, *names: str) -> None:
-    """Raise where one of these parameters is neither True nor False."""
-    for name in names:
-        if not isinstance(getattr(estimator, name), (bool, np.bool_)):
-            raise ValueError(f"{name}={getattr(estimator, name)!r}; choose True or False")
-
-
-def check_widths(estimator: Any, *names: str) -> None:
-    """Raise where one of these parameters is no sequence of integers of at least 1."""
-    for name in names:
-        value = getattr(estimator, name)
-        widths = value if np.ndim(value) == 1 else [0]
-        if any(not isinstance(w, (int, np.integer)) or w < 1 for w in widths):
-            raise ValueError(f"{name}={value!r}; it must be a sequence of integers of at least 1")
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:

@@ -10,9 +10,10 @@ from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 
 from skattrec import Popularity, TransitionKNN
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.data import ItemLists
 from skattrec.metrics import make_ranking_scorer
+from skattrec.queries import Queries
 
 LOG = pd.DataFrame(
     [

@@ -13,10 +13,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skattrec import AANMF, ACAM, BPRMF, ERAN, FM, HKRM, REDA
-from skattrec.base import Queries
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.data.interactions import Interactions, read_columns
 from skattrec.datasets import make_preferences
+from skattrec.queries import Queries
 from skattrec.training import (
     Objective,
     Validation,

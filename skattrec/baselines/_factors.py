@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions, ItemLists
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from skattrec.base import Queries
 from skattrec.baselines._fm_network import FMModule, value_bags
 from skattrec.baselines._fold_in import UserVectors
 from skattrec.baselines._item_to_item import known_items
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, ItemLists
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 _Array = NDArray[np.float64]

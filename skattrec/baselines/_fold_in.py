@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from skattrec.base import Queries
 from skattrec.baselines._factors import unchanged
 from skattrec.baselines._item_to_item import known_items
 from skattrec.data.interactions import ItemLists
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 # Chosen on MovieLens 100K: 300 users left out of training and folded in, their last but one item

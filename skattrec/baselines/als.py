@@ -12,12 +12,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 from threadpoolctl import threadpool_limits
 
-from skattrec.base import Queries
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._factors import ItemFactors
 from skattrec.baselines._item_to_item import known_items, told_by_past
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.explanation import Explanation
+from skattrec.queries import Queries
 
 
 class ALS(ItemFactors):

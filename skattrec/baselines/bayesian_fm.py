@@ -16,10 +16,11 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_scalar
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.baselines.from_estimator import value_shares
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions, ItemLists
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_scalar
 
-from skattrec.base import BaseRecommender, Queries
-from skattrec.baselines._checks import check_finite
+from skattrec.base import BaseRecommender
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes, Interactions
+from skattrec.queries import Queries
 
 
 class BiasRating(RegressorMixin, BaseRecommender):

@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.baselines._candidates import BPRLoss, Candidates, by_popularity
 from skattrec.baselines._fold_in import UserVectors
 from skattrec.baselines._item_to_item import known_items, told_by_past
 from skattrec.batches import TrainingSet
+from skattrec.checks import check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
-from skattrec.training import NeuralRecommender, check_integer, check_number, check_switches
+from skattrec.training import NeuralRecommender
 
 
 class BPRMF(NeuralRecommender):

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Interactions
 
 

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from skattrec.base import Queries
 from skattrec.baselines._candidates import (
     BPRLoss,
     Candidates,
@@ -20,16 +19,14 @@ from skattrec.baselines._fm_network import FMModule, Past, Side
 from skattrec.baselines._fm_scoring import FMScorer
 from skattrec.baselines._item_to_item import told_by_past
 from skattrec.batches import LabelledNegatives, TrainingSet
+from skattrec.checks import check_choices, check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, distinct_fields, shares
 from skattrec.nn import BinaryLoss
+from skattrec.queries import Queries
 from skattrec.training import (
     NeuralRecommender,
-    check_choices,
-    check_integer,
-    check_number,
-    check_switches,
     probabilities,
 )
 

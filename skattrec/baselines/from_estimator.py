@@ -10,10 +10,12 @@ from scipy import sparse
 from sklearn.base import RegressorMixin, clone, is_classifier, is_regressor
 from sklearn.utils import Tags, check_random_state
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
+from skattrec.checks import check_choices, check_count
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 
@@ -224,13 +226,8 @@ class FromClassifier(_OneHot):
             raise ValueError(
                 f"estimator={self.estimator!r} is no classifier; use FromRegressor for one"
             )
-        if self.negatives not in ("auto", "sampled", "labelled"):
-            raise ValueError(
-                f"negatives={self.negatives!r}; choose 'auto', 'sampled' or 'labelled'"
-            )
-        n = self.n_negatives
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n_negatives={n!r}; it must be an integer of at least 1")
+        check_choices(self, {"negatives": ("auto", "sampled", "labelled")})
+        check_count(self.n_negatives, "n_negatives")
 
     def _training_pairs(self, interactions: Interactions) -> tuple[Codes, Codes, NDArray[Any]]:
         users, items = interactions.user_codes, interactions.item_codes

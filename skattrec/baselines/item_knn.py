@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import (
     ItemToItem,
     below_any_vote,
     best_of_each_column,
 )
+from skattrec.checks import check_finite
 from skattrec.data.co_occurrence import co_occurrences
 from skattrec.data.interactions import Codes, Interactions
 

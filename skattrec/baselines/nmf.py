@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._factors import ItemFactors
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions
+from skattrec.queries import Queries
 
 
 class Popularity(BaseRecommender):

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from skattrec.base import BaseRecommender, Queries
+from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions
+from skattrec.queries import Queries
 
 
 class Random(BaseRecommender):

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem, best_of_each_column
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Interactions
 
 

@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
 from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Interactions
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.batches import TrainingSet
+from skattrec.checks import check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation, shares, top_past_item
 from skattrec.nn.incidence import Incidence, history_scale
+from skattrec.queries import Queries
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
-from skattrec.training import check_integer, check_number, check_switches
 
 
 class SVDpp(RatingRecommender):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from skattrec.base import Queries
-from skattrec.baselines._checks import check_finite
 from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
+from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes, Interactions, ItemLists
+from skattrec.queries import Queries
 
 
 class TransitionKNN(ItemToItem):

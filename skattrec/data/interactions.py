@@ -8,7 +8,6 @@ sequences (`Interactions`), from which histories are cut without a Python loop.
 from __future__ import annotations
 
 import warnings
-from numbers import Real
 from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
@@ -206,16 +205,6 @@ def _refuse_timestamps(bad: NDArray[np.bool_], name: str) -> None:
         f"Input {name} contains NaN, missing or infinite timestamps in {int(bad.sum())} row(s), "
         f"the first in row {int(np.flatnonzero(bad)[0])}; timestamps must be orderable"
     )
-
-
-def check_threshold(threshold: Any, *, optional: bool = False) -> None:
-    """Raise where a `positive_threshold` is no number, nor None where that may stand for none."""
-    if optional and threshold is None:
-        return
-    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if not number or np.isnan(float(threshold)):
-        kind = "a number or None" if optional else "a number"
-        raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
 def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:

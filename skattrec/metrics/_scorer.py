@@ -20,8 +20,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
+from skattrec.checks import check_threshold
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Vocabulary, check_threshold, read_columns, read_target
+from skattrec.data.interactions import Vocabulary, read_columns, read_target
 from skattrec.metrics._beyond import (
     LIST_METRICS,
     ListMetric,

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skattrec.checks import check_count, check_switches
 from skattrec.data.interactions import Codes, Columns, Vocabulary
-from skattrec.model_selection._split import _check_count, _InteractionSplit
+from skattrec.model_selection._split import _InteractionSplit
 
 
 class _RandomSplit(_InteractionSplit):
@@ -86,10 +87,8 @@ class RandomInteractionSplit(_RandomSplit):
 
     def _check_parameters(self) -> None:
         _check_size(self.test_size)
-        _check_count(self.n_splits, "n_splits")
-        for name in ("keep_users", "keep_items"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        check_count(self.n_splits, "n_splits")
+        check_switches(self, "keep_users", "keep_items")
 
     def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
         n_rows = len(columns.users)
@@ -161,8 +160,7 @@ class NewUserKFold(_RandomSplit):
         self.random_state = random_state
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.n_splits, (int, np.integer)) or self.n_splits < 2:
-            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}")
+        check_count(self.n_splits, "n_splits", least=2)
 
     def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
         vocabulary, users = Vocabulary.from_values(columns.users)
@@ -216,7 +214,7 @@ class NewItemSplit(_RandomSplit):
 
     def _check_parameters(self) -> None:
         _check_size(self.test_size)
-        _check_count(self.n_splits, "n_splits")
+        check_count(self.n_splits, "n_splits")
 
     def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
         vocabulary, items = Vocabulary.from_values(columns.items)

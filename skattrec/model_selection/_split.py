@@ -20,11 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
 
+from skattrec.checks import check_count, check_threshold
 from skattrec.data.interactions import (
     Codes,
     Columns,
     Vocabulary,
-    check_threshold,
     read_columns,
     read_target,
 )
@@ -284,7 +284,7 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
         self.leak = leak
 
     def _check_parameters(self) -> None:
-        _check_count(self.n_items, "n_items")
+        check_count(self.n_items, "n_items")
         check_threshold(self.positive_threshold, optional=True)
         self._check_leak()
 
@@ -358,8 +358,8 @@ class LeaveRandomOut(_LeaveOut):
         return self.n_splits
 
     def _check_parameters(self) -> None:
-        _check_count(self.n_items, "n_items")
-        _check_count(self.n_splits, "n_splits")
+        check_count(self.n_items, "n_items")
+        check_count(self.n_splits, "n_splits")
         check_threshold(self.positive_threshold, optional=True)
 
     def _iter_orders(
@@ -443,8 +443,8 @@ class HistoryTruncation(_LatestOut):
         self.leak = leak
 
     def _check_parameters(self) -> None:
-        _check_count(self.n_recent, "n_recent")
-        _check_count(self.min_train, "min_train")
+        check_count(self.n_recent, "n_recent")
+        check_count(self.min_train, "min_train")
         check_threshold(self.positive_threshold, optional=True)
         self._check_leak()
 
@@ -523,7 +523,7 @@ class GlobalTimeSplit(_InteractionSplit):
         return self.n_splits
 
     def _check_parameters(self) -> None:
-        _check_count(self.n_splits, "n_splits")
+        check_count(self.n_splits, "n_splits")
         size = self.test_size
         is_number = isinstance(size, Real) and not isinstance(size, bool)
         is_count = is_number and isinstance(size, Integral)
@@ -603,8 +603,3 @@ def _scramble(values: Hashes) -> Hashes:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def _check_count(value: Any, name: str) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide, Pooled
 from skattrec.nn.incidence import Incidence, history_scale
+from skattrec.queries import Queries
 
 
 class Users(NamedTuple):

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.data.interactions import Codes
 from skattrec.models._acam_network import ACAMModule, Attended
 from skattrec.nn import feed_forward_weights
 from skattrec.nn.attention import co_attention_maps, slot_mean
+from skattrec.queries import Queries
 
 
 class ItemTables(NamedTuple):

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skattrec.base import Queries
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.models._eran_graphs import ItemGraph
 from skattrec.models._eran_network import Bags, ERANModule, attend, field_softmax
+from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 
 # trained items that stand for the catalogue where scores of users are put on one scale

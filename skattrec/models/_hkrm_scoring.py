@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn import get_config
 from torch import Tensor
 
-from skattrec.base import Queries
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.models._hkrm_network import HKRMModule, ItemTable, Query
+from skattrec.queries import Queries
 
 # bytes of a block at most; more than the caches hold gains nothing
 _BLOCK = 2**25

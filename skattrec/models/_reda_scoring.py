@@ -12,10 +12,10 @@ from scipy import sparse
 from sklearn import get_config
 from torch import Tensor
 
-from skattrec.base import Queries
 from skattrec.data.co_occurrence import co_occurrences
 from skattrec.data.interactions import Codes, ItemLists, scrambled
 from skattrec.models._reda_network import REDAModule
+from skattrec.queries import Queries
 
 # relations worked on at a time, so that their products stay in the cache
 _CHUNK = 1024

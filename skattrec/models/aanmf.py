@@ -21,21 +21,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.batches import TrainingSet
-from skattrec.data.attributes import AttributeTable, EncodedAttributes
-from skattrec.data.interactions import Codes, Interactions
-from skattrec.explanation import Explanation, shares, top_field, top_past_item
-from skattrec.models._aanmf_network import AANMFModule, AttributeSide
-from skattrec.models._aanmf_scoring import AANMFScorer
-from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
-from skattrec.training import (
+from skattrec.checks import (
     check_choices,
     check_integer,
     check_number,
     check_switches,
     check_widths,
 )
+from skattrec.data.attributes import AttributeTable, EncodedAttributes
+from skattrec.data.interactions import Codes, Interactions
+from skattrec.explanation import Explanation, shares, top_field, top_past_item
+from skattrec.models._aanmf_network import AANMFModule, AttributeSide
+from skattrec.models._aanmf_scoring import AANMFScorer
+from skattrec.queries import Queries
+from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "pooling": ("pairwise", "sum"),

@@ -20,8 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skattrec.base import Queries
 from skattrec.batches import LabelledNegatives, LabelledRows, PositivesAndNegatives, TrainingSet
+from skattrec.checks import (
+    check_choices,
+    check_integer,
+    check_number,
+    check_switches,
+    check_widths,
+)
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, distinct_fields, shares
@@ -29,13 +35,9 @@ from skattrec.masking import FieldMasking
 from skattrec.models._acam_network import ACAMModule
 from skattrec.models._acam_scoring import ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
+from skattrec.queries import Queries
 from skattrec.training import (
     NeuralRecommender,
-    check_choices,
-    check_integer,
-    check_number,
-    check_switches,
-    check_widths,
     probabilities,
 )
 

@@ -19,8 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skattrec.base import Queries, _check_kind, _read_id_list
 from skattrec.batches import TrainingSet
+from skattrec.checks import (
+    check_choices,
+    check_integer,
+    check_number,
+    check_switches,
+    check_widths,
+)
 from skattrec.data.interactions import Codes, Interactions, shown
 from skattrec.explanation import Explanation, shares, top_field
 from skattrec.masking import FieldMasking
@@ -29,13 +35,9 @@ from skattrec.models._eran_graphs import ItemGraph
 from skattrec.models._eran_network import ERANModule, JointLoss
 from skattrec.models._eran_scoring import ERANScorer
 from skattrec.nn import PAIRWISE_FORMS
+from skattrec.queries import Queries, check_kind, read_id_list
 from skattrec.training import (
     NeuralRecommender,
-    check_choices,
-    check_integer,
-    check_number,
-    check_switches,
-    check_widths,
 )
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -476,9 +478,9 @@ class ERAN(FieldMasking, NeuralRecommender):
         check_is_fitted(self)
         if item_attributes is not None:
             return self._with_items(item_attributes).encode_items(items)
-        ids = _read_id_list(items, name="items", role="item")
+        ids = read_id_list(items, name="items", role="item")
         codes = self._known_items(ids)
-        _check_kind(ids[codes < 0], self.item_ids_, "items", "in fit")
+        check_kind(ids[codes < 0], self.item_ids_, "items", "in fit")
         if (codes < 0).any():
             raise ValueError(
                 f"items names {shown(ids[codes < 0][0])}, which has neither interactions nor "

@@ -22,8 +22,8 @@ from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skattrec.base import Queries, _read_id_list
 from skattrec.batches import TrainingSet
+from skattrec.checks import check_choices, check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, sentence, shares, top_field, top_past_item
@@ -31,14 +31,11 @@ from skattrec.masking import FieldMasking
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
+from skattrec.queries import Queries, read_id_list
 from skattrec.training import (
     JudgedRows,
     NeuralRecommender,
     Objective,
-    check_choices,
-    check_integer,
-    check_number,
-    check_switches,
     probabilities,
 )
 
@@ -469,7 +466,7 @@ class HKRM(FieldMasking, NeuralRecommender):
     def _item_codes(self, items: ArrayLike | None) -> Codes:
         if items is None:
             return np.arange(len(self._items))
-        return self._encode_items(_read_id_list(items, name="items", role="item"), name="items")
+        return self._encode_items(read_id_list(items, name="items", role="item"), name="items")
 
     # --- explain -----------------------------------------------------------------------
 

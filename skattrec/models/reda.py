@@ -22,8 +22,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from skattrec.base import Queries
 from skattrec.batches import TrainingSet
+from skattrec.checks import check_choices, check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_ids
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation
@@ -32,13 +32,10 @@ from skattrec.models._reda_batches import RelationTriples
 from skattrec.models._reda_network import REDAModule
 from skattrec.models._reda_scoring import CoOccurrence, Known, REDAScorer, Settings
 from skattrec.nn import PAIRWISE_FORMS, PairwiseLoss
+from skattrec.queries import Queries
 from skattrec.training import (
     NeuralRecommender,
     Objective,
-    check_choices,
-    check_integer,
-    check_number,
-    check_switches,
 )
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -8,13 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skattrec import BPRMF, Popularity
-from skattrec.base import Queries
 from skattrec.baselines._candidates import BPRLoss, Candidates, by_popularity
 from skattrec.baselines.bprmf import BPRMFModule, BPRMFScorer
 from skattrec.data.interactions import Columns, Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

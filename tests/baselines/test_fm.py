@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skattrec import BPRMF, FM, Popularity
-from skattrec.base import Queries
 from skattrec.baselines._fm_network import FMModule, Past, Side
 from skattrec.baselines._fm_scoring import FMScorer
 from skattrec.data.attributes import AttributeTable
@@ -19,6 +18,7 @@ from skattrec.data.interactions import ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut
+from skattrec.queries import Queries
 from skattrec.testing import check_recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -116,7 +116,7 @@ def test_time_folds_go_back_and_train_on_what_was_earlier(log):
         (RandomInteractionSplit(5), r"of the 5 row\(s\) of X 5 may be held out"),
         (RandomInteractionSplit(3, keep_users=True), r"of the 5 row\(s\) of X 2 may be held out"),
         (RandomInteractionSplit(n_splits=0), "n_splits"),
-        (NewUserKFold(n_splits=1), "n_splits must be an integer of at least 2"),
+        (NewUserKFold(n_splits=1), "n_splits=1; it must be an integer of at least 2"),
         (NewUserKFold(n_splits=4), r"X has only 3 user\(s\)"),
         (NewItemSplit(3), r"asks for 3 of the 3 item\(s\)"),
         (NewItemSplit(n_splits="2"), "n_splits"),
@@ -198,7 +198,7 @@ def test_splits_draw_learning_curves(log):
 
 def test_keep_users_and_keep_items_are_true_or_false(log):
     for name in ("keep_users", "keep_items"):
-        with pytest.raises(ValueError, match=f"{name} must be True or False, got 'no'"):
+        with pytest.raises(ValueError, match=f"{name}='no'; choose True or False"):
             next(RandomInteractionSplit(**{name: "no"}).split(log))
 
 

@@ -15,13 +15,13 @@ from torch import nn
 
 from skattrec import AANMF
 from skattrec.averaging import AverageWeights
-from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.models._aanmf_network import AANMFModule, distinct_cells
 from skattrec.models._aanmf_scoring import AANMFScorer
 from skattrec.nn.incidence import Incidence
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

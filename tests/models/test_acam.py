@@ -8,12 +8,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skattrec import ACAM
-from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import Interactions, ItemLists, read_columns
 from skattrec.datasets import make_preferences
 from skattrec.models.acam import ACAMModule, ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,6 @@ from scipy import sparse
 from sklearn import config_context
 
 from skattrec import ERAN
-from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import Interactions, ItemLists, read_columns
 from skattrec.datasets import make_preferences
@@ -24,6 +23,7 @@ from skattrec.models._eran_graphs import (
 )
 from skattrec.models._eran_network import Bags, ERANModule, JointLoss, field_softmax
 from skattrec.models._eran_scoring import ERANScorer
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,6 @@ from scipy.special import expit, logit, softmax, xlogy
 from sklearn.metrics import roc_auc_score
 
 from skattrec import HKRM
-from skattrec.base import Queries
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import Columns, Interactions, ItemLists, read_columns
 from skattrec.data.negatives import NegativeSampler
@@ -18,6 +17,7 @@ from skattrec.inspection import field_deletion
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

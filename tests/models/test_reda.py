@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from skattrec import REDA
-from skattrec.base import Queries
 from skattrec.data.interactions import Interactions, ItemLists, read_columns
 from skattrec.datasets import make_preferences
 from skattrec.models import reda
@@ -19,6 +18,7 @@ from skattrec.models._reda_batches import RelationTriples
 from skattrec.models._reda_network import REDAModule
 from skattrec.models._reda_scoring import CoOccurrence, Known, REDAScorer, Settings
 from skattrec.nn import PairwiseLoss
+from skattrec.queries import Queries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,104 @@
+"""Who is asked for, and how the ids of a question are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skattrec.data.interactions import Codes, ItemLists, as_frame, has_columns, read_ids, shown
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The users who are asked for, one row each.
+
+    Attributes
+    ----------
+    users : ndarray of shape (n_queries,)
+        User codes; -1 for a user that fit never saw. Codes from ``n_users`` on stand for users
+        that only ``user_attributes`` knows, in a model that represents users by attributes.
+    histories : ItemLists
+        What each user liked, oldest first, in item codes.
+    """
+
+    users: Codes
+    histories: ItemLists
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: NDArray[Any] | slice) -> Queries:
+        """Return the queries of these rows."""
+        positions = np.arange(len(self))[rows]
+        return Queries(self.users[rows], self.histories.take(positions))
+
+    def distinct(self, *more: Codes) -> tuple[Codes, Codes]:
+        """Return one row for each distinct query, and which of these each row equals.
+
+        Pairs of one user come as queries with equal histories, which are worked on once.
+        Histories are compared by a hash of 64 bits; `more` are columns that must be equal too.
+        """
+        keys = np.stack([self.users, self.histories.hashes(), *more])
+        _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+        return first, which.ravel()
+
+
+def listed(X: Any) -> Any:
+    """Turn a list of mixed rows into an object array: numpy would make strings of it."""
+    if hasattr(X, "dtype") or sparse.issparse(X):
+        return X
+    if hasattr(X, "__array__"):
+        return np.asarray(X)
+    return as_frame(X).to_numpy(dtype=object)
+
+
+def has_rows(X: Any) -> bool:
+    """Whether an optional table was given and is not empty; what has no length is yet to read."""
+    return X is not None and (not hasattr(X, "__len__") or len(X) > 0)
+
+
+def is_table(X: Any) -> bool:
+    """Whether X has columns, rather than being one list of ids."""
+    if has_columns(X):
+        return True
+    if hasattr(X, "ndim"):
+        return X.ndim > 1
+    return isinstance(X, (list, tuple)) and isinstance(
+        next(iter(X), None), (list, tuple, np.ndarray)
+    )
+
+
+def read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
+    """Return ids that were given as a list, series or array of one dimension."""
+    if np.ndim(values) == 0 or is_table(values):
+        raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
+    return read_ids(pd.Series(values), name=name, role=role)
+
+
+def check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:
+    """Raise where an unknown id is a string and all known ones are numbers or bytes, and so on.
+
+    Row by row, so that what else is asked with it does not matter.
+    """
+    if not len(ids):
+        return
+    kinds = set(map(_kind, known if known.dtype == object else known[:1]))
+    if len(kinds) != 1:
+        return
+    for id_ in ids:
+        if _kind(id_) not in kinds:
+            raise ValueError(
+                f"{what} are {_kind(id_)} such as {shown(id_)}, but those {where} are "
+                f"{kinds.pop()} such as {shown(known[0])}; convert one of them"
+            )
+
+
+def _kind(id_: Any) -> str:
+    if isinstance(id_, str):
+        return "strings"
+    return "bytes" if isinstance(id_, bytes) else "numbers"
