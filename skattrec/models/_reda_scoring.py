@@ -174,15 +174,16 @@ class REDAScorer:
 
     def _sum_pairs(self, lists: ItemLists) -> Tensor:
         """Return the sum over each item's pairs in its list, one relation for each pair."""
-        n = lists.lengths
         sums = self._vectors.new_zeros(len(lists.items), self.module.width)
-        for rows in _blocks(n * (n - 1) // 2, 2 * self._bytes_per_code + 64):
-            part = lists.take(rows)
-            first, second = _pairs_within(part)
-            codes = self.pair_codes(part.items[first], part.items[second])
-            mine = sums[lists.indptr[rows[0]] : lists.indptr[rows[-1] + 1]]
+        # partners further on in the list, for each entry
+        later = lists.indptr[1:][lists.owners] - 1 - np.arange(len(lists.items))
+        for entries in _blocks(later, 2 * self._bytes_per_code + 64):
+            first = np.repeat(entries, later[entries])
+            starts = np.cumsum(later[entries]) - later[entries]
+            second = first + 1 + np.arange(len(first)) - np.repeat(starts, later[entries])
+            codes = self.pair_codes(lists.items[first], lists.items[second])
             for positions in (first, second):
-                mine.index_add_(0, torch.from_numpy(positions).to(mine.device), codes)
+                sums.index_add_(0, torch.from_numpy(positions).to(sums.device), codes)
         return sums
 
     def _sum_by_item(
@@ -612,13 +613,3 @@ class _Places:
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         found = (self.keys[at] == wanted) & (items < self.base)
         return np.where(found, self.order[at], -1)
-
-
-def _pairs_within(lists: ItemLists) -> tuple[Codes, Codes]:
-    """Return the positions of both items of each pair in the same list."""
-    positions = np.arange(len(lists.items))
-    later = lists.indptr[1:][lists.owners] - 1 - positions  # partners further on in the list
-    first = np.repeat(positions, later)
-    starts = np.cumsum(later) - later
-    second = first + 1 + np.arange(len(first)) - np.repeat(starts, later)
-    return first, second

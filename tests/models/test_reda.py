@@ -356,6 +356,26 @@ def test_fast_scores_are_those_of_the_slow_loop(memory, weight_attention, n_aspe
         assert_allclose(singly.reshape(expected.shape), expected, rtol=0, atol=1e-10)
 
 
+def test_pairs_of_one_long_history_are_worked_on_in_blocks(monkeypatch):
+    log = make_preferences(n_users=30, n_items=150, random_state=0)
+    model = REDA(max_epochs=1, max_pairs=10**6, verbose=0, random_state=0).fit(log.data)
+    scorer, past = model._scorer, ItemLists.from_codes(np.zeros(120, int), np.arange(120), 1)
+    pair_codes, sizes = scorer.pair_codes, []
+    with torch.inference_mode():
+        whole = scorer.profiles(past).sums
+    monkeypatch.setattr(
+        scorer,
+        "pair_codes",
+        lambda left, right: (sizes.append(len(left)), pair_codes(left, right))[1],
+    )
+    with torch.inference_mode(), sklearn.config_context(working_memory=0.25):
+        blocks = scorer.profiles(past).sums
+    assert sum(sizes) == 120 * 119 // 2
+    # a block takes what fits the budget, at least the pairs of one item
+    assert max(sizes) <= max(0.25 * 2**20 / 4 / (2 * scorer._bytes_per_code + 64), 119)
+    assert_allclose(blocks, whole, rtol=1e-5)
+
+
 def test_the_score_is_a_product_in_memory_space():
     """C_u G c, summed over the history: eq. 11 up to the two orders of a pair."""
     module = network()
