@@ -29,6 +29,7 @@ from skattrec.data.interactions import (
     Vocabulary,
     as_dtype,
     as_frame,
+    check_positions,
     has_columns,
     joined,
     read_columns,
@@ -301,21 +302,8 @@ class BaseRecommender(BaseEstimator, ABC):
         return columns.users, columns.items
 
     def _check_positions(self, n_columns: int) -> None:
-        """Refuse columns without names where fit's frame had them in another order.
-
-        They might be that frame's columns, or user and item as they stand in an array.
-        """
-        fitted = list(getattr(self, "feature_names_in_", ()))
-        if "user" not in fitted:
-            return
-        user, item = fitted.index("user"), fitted.index("item")
-        in_order = (user, item) == (0, 1) if n_columns == len(fitted) else user < item
-        if not in_order:
-            raise ValueError(
-                f"X has {n_columns} columns without names, but {type(self).__name__} was fitted "
-                f"with the feature names {fitted}, so that X may have user and item in either "
-                "order; give a frame with the columns 'user' and 'item'"
-            )
+        """Refuse columns without names where fit's frame had them in another order."""
+        check_positions(n_columns, getattr(self, "feature_names_in_", ()), type(self).__name__)
 
     def _encode_items(
         self, ids: NDArray[Any], *, name: str = "X", used: NDArray[np.bool_] | None = None

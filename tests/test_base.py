@@ -287,6 +287,9 @@ def test_rows_without_names_are_refused_where_their_order_is_open(fitted, rows):
     if not isinstance(rows, pd.DataFrame):
         with pytest.raises(ValueError, match=r"columns without names, .*fitted with the feature"):
             model.recommend(rows, n_recommendations=1)
+    for candidates in ("all", "test", 1):
+        with pytest.raises(ValueError, match="give a frame with the columns 'user' and 'item'"):
+            make_ranking_scorer("ndcg@1", candidates=candidates)(model, rows)
     assert_allclose(model.predict(LOG), Popularity().fit(LOG).predict(LOG))
 
 

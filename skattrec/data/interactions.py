@@ -8,6 +8,7 @@ sequences (`Interactions`), from which histories are cut without a Python loop.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
@@ -83,6 +84,24 @@ def read_columns(X: Any, *, name: str = "X") -> Columns:
     if len(positions) == 3:
         timestamps = _read_timestamps(frame.iloc[:, positions[2]], name)
     return Columns(users, items, timestamps)
+
+
+def check_positions(n_columns: int, fitted: Iterable[Any], name: str) -> None:
+    """Refuse columns without names where those of fit, `fitted`, stood in another order.
+
+    They might be the columns of fit's frame, or user and item as they stand in an array.
+    """
+    labels = list(fitted)
+    if "user" not in labels:
+        return
+    user, item = labels.index("user"), labels.index("item")
+    in_order = (user, item) == (0, 1) if n_columns == len(labels) else user < item
+    if not in_order:
+        raise ValueError(
+            f"X has {n_columns} columns without names, but {name} was fitted with the feature "
+            f"names {labels}, so that X may have user and item in either order; give a frame with "
+            "the columns 'user' and 'item'"
+        )
 
 
 def has_columns(X: Any) -> bool:

@@ -22,7 +22,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skattrec.checks import check_threshold
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Vocabulary, read_columns, read_target
+from skattrec.data.interactions import (
+    Vocabulary,
+    as_frame,
+    check_positions,
+    read_columns,
+    read_target,
+)
 from skattrec.metrics._beyond import (
     LIST_METRICS,
     ListMetric,
@@ -455,6 +461,10 @@ class RankingScorer:
         if self.interactions is not None and needs_log:
             log = _transform(steps, self.interactions)
         X = _transform(steps, X)
+        labels = as_frame(X).columns
+        if not {"user", "item"}.intersection(labels):
+            names = getattr(recommender, "feature_names_in_", ())
+            check_positions(len(labels), names, type(recommender).__name__)
         if recommends_only:
             estimator = RecommendOnly(estimator, log, X)
         positive = self._positive(y, len(read_columns(X).users), recommender)
