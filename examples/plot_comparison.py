@@ -76,7 +76,7 @@ ax.errorbar(tests["difference"], tests["method"], xerr=errors, fmt="o", capsize=
 ax.axvline(0, color="grey", linewidth=1)
 ax.invert_yaxis()
 ax.margins(y=0.15)
-ax.set(xlabel="nDCG@10 minus that of Popularity, with its 95% interval")
+_ = ax.set(xlabel="nDCG@10 minus that of Popularity, with its 95% interval")
 
 # %%
 # Several data sets
