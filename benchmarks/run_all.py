@@ -32,13 +32,18 @@ SCRIPTS = [
             "delicious",
             "amazon_music",
             "goodreads",
-            "convergence",
+            "against_knn",
             "studies",
             "profiles",
         )
     ),
+    *(
+        ["papers.reda", "--part", "convergence", "--data", data]
+        for data in ("delicious", "amazon_music", "goodreads")
+    ),
     *(["leaderboard", "--part", part] for part in ("ml100k", "ml1m", "book_crossing", "lastfm")),
     ["cost"],
+    ["threads"],
 ]
 
 

@@ -7,7 +7,7 @@ Run as ``python -m benchmarks.papers.reda --part NAME``:
 - ``against_knn``: the accurate setting and item kNN user by user, over several seeds;
 - ``studies``: gains by how much a user has liked, and the share of the history that is used;
 - ``convergence``: how many epochs the paper's setting takes, on the last items of the training
-  lines of Delicious, with one aspect, which is cheap;
+  lines of ``--data``, with one aspect, which is cheap;
 - ``profiles``: whether users' own vectors and the memory carry anything, on MovieLens 100K and
   planted preferences, where the whole catalogue is ranked.
 
@@ -264,13 +264,14 @@ def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quic
     keep(name, result, quick=quick, show=False)
 
 
-def convergence(seeds: int, quick: bool) -> None:
+def convergence(part: str, seeds: int, quick: bool) -> None:
     """Measure the paper's setting after more and more epochs."""
-    task = Task("delicious", validation=True, quick=quick)
+    task = Task(part, validation=True, quick=quick)
     task.drawn = [task.candidates(0)]
-    result: dict[str, Any] = {"seeds": list(range(seeds)), "data": "Delicious", "epochs": {}}
-    name = "papers_reda_convergence"
-    for epochs in (1, 2) if quick else (30, 90, 200):
+    result: dict[str, Any] = {"seeds": list(range(seeds)), "data": NAMES[part], "epochs": {}}
+    name = f"papers_reda_convergence_{part}"
+    for share in (1 / 3, 1, 20 / 9):
+        epochs = round(share * SHARE_OF_EPOCHS[part] * (9 if quick else 90))
         runs = []
         for seed in range(seeds):
             model = REDA.from_preset(
@@ -461,7 +462,9 @@ def main() -> None:
     parser = part_parser(
         __doc__, [*NAMES, "against_knn", "studies", "profiles", "tune", "convergence"]
     )
-    parser.add_argument("--data", choices=list(NAMES), default="delicious", help="for tune")
+    parser.add_argument(
+        "--data", choices=list(NAMES), default="delicious", help="for tune and convergence"
+    )
     parser.add_argument("--only", nargs="*", help="rows to run; the others stay as they are")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -473,7 +476,7 @@ def main() -> None:
     elif options.part == "profiles":
         profiles(seeds, options.quick)
     elif options.part == "convergence":
-        convergence(seeds, options.quick)
+        convergence(options.data, seeds, options.quick)
     elif options.part == "tune":
         table(options.data, seeds, options.quick, validation=True, only=options.only)
     else:
