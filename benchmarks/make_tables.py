@@ -379,6 +379,9 @@ def reda() -> Iterator[str]:
         yield table(heading, header, rows_of(rows, ["hr@10", "ndcg@10"]))
         printed = result["printed in the paper"]
         yield f"Printed in the paper: HR {printed['hr@10']}, nDCG {printed['ndcg@10']}."
+    result = read("papers_reda_against_knn")
+    if result is not None:
+        yield from reda_against_knn(result)
     result = read("papers_reda_studies")
     if result is not None:
         yield from reda_studies(result)
@@ -391,6 +394,31 @@ def reda() -> Iterator[str]:
             "all users. Mean and standard deviation over seeds and draws of negatives. Script: "
             "``benchmarks/papers/reda.py``."
         )
+
+
+def reda_against_knn(result: dict[str, Any]) -> Iterator[str]:
+    rows = []
+    for data, found in result["data"].items():
+        for name in ("prior alone", "accurate", "accurate, own z"):
+            cells = []
+            for metric in ("hr@10", "ndcg@10"):
+                test = found["paired"][metric][name]
+                cells.append(
+                    f"{test['difference']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f})"
+                )
+                cells.append(f"{test['p_holm']:.4f}")
+            rows.append([f"{data}, {found['n_users']:,} users", name, *cells])
+    yield table(
+        "Difference to item kNN with chosen shrinkage, user by user",
+        ["data", "method", "HR\\@10", "p (Holm)", "nDCG\\@10", "p (Holm)"],
+        rows,
+    )
+    draws = next(iter(result["data"].values()))["n_draws"]
+    yield (
+        f"Each user's mean over {in_seeds(len(result['seeds']))} and {draws} draws; 95% bootstrap "
+        "intervals, permutation tests, Holm's correction over the three methods of a data set. "
+        "Script: ``benchmarks/papers/reda.py --part against_knn``."
+    )
 
 
 def reda_studies(result: dict[str, Any]) -> Iterator[str]:
@@ -467,6 +495,33 @@ def cost() -> Iterator[str]:
     yield "Script: ``benchmarks/cost.py``."
 
 
+def threads() -> Iterator[str]:
+    result = read("threads")
+    if result is None:
+        return
+    cores = result["machine"]["cores"]
+    rows = [
+        [
+            model,
+            *(
+                f"{result[state][model][kind]:.2f}"
+                for state in ("free", "busy")
+                for kind in ("wall", "cpu")
+            ),
+        ]
+        for model in result["free"]
+    ]
+    yield table(
+        f"A fit of one epoch on MovieLens 100K with {cores} torch threads, relative to one thread",
+        ["model", "time", "CPU seconds", "time, busy machine", "CPU seconds, busy machine"],
+        rows,
+    )
+    yield (
+        f"Median of {result['rounds']} pairs, on a machine with {cores} cores. *Busy*: another "
+        "program runs on each core. Script: ``benchmarks/threads.py``."
+    )
+
+
 BOARDS = {
     "ml100k": "MovieLens 100K, leave-last-out, the whole catalogue is ranked",
     "ml1m": "MovieLens 1M, leave-last-out, the whole catalogue is ranked",
@@ -522,6 +577,7 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "hkrm_distributions_results": hkrm_distributions,
     "reda_results": reda,
     "cost_results": cost,
+    "threads_results": threads,
     "leaderboard_results": leaderboard,
 }
 
