@@ -9,7 +9,7 @@ export SKATTREC_DATA ?= $(abspath ../shared/data)
 endif
 # figures are files here, never windows
 export MPLBACKEND ?= Agg
-# two threads that share a core with another program take many times as long as one
+# two threads that share a core with another program take several times as long as one, docs/user_guide/cost.rst
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: quickstart test lint docs bench clean help

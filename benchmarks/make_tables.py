@@ -372,11 +372,7 @@ def reda() -> Iterator[str]:
             f"{result['n_draws']} draws, {in_seeds(seeds)}"
         )
         header = ["method", "HR\\@10", "nDCG\\@10", "CPU s of a fit"]
-        rows = {
-            f"{name} ({row['max_epochs']} epochs)" if "max_epochs" in row else name: row
-            for name, row in result["rows"].items()
-        }
-        yield table(heading, header, rows_of(rows, ["hr@10", "ndcg@10"]))
+        yield table(heading, header, rows_of(result["rows"], ["hr@10", "ndcg@10"]))
         printed = result["printed in the paper"]
         yield f"Printed in the paper: HR {printed['hr@10']}, nDCG {printed['ndcg@10']}."
     result = read("papers_reda_against_knn")

@@ -2,7 +2,7 @@
 
 A fit of one epoch on MovieLens 100K, defaults, with one thread and with as many as there are cores
 in turn, `ROUNDS` times, as ratios of all threads to one. Busy means one endless loop for
-each core beside it. Run it on a machine that does nothing else, without OMP_NUM_THREADS.
+each core beside it. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations

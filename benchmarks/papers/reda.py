@@ -192,8 +192,8 @@ def row_of(runs: list[dict[str, Any]], which: str) -> dict[str, Any]:
 def untrained(part: str, name: str, seed: int, quick: bool) -> REDA:
     preset, params = (VARIANTS | LONGER.get(part, {}))[name]
     epochs = 2 if quick else round(REDA.presets[preset]["max_epochs"] * SHARE_OF_EPOCHS[part])
-    given = {"max_epochs": epochs, "verbose": 0, "device": "cpu"}
-    return REDA.from_preset(preset, **(given | params), random_state=seed)
+    params = {"max_epochs": epochs} | params | ({"max_epochs": epochs} if quick else {})
+    return REDA.from_preset(preset, **params, verbose=0, device="cpu", random_state=seed)
 
 
 def table(

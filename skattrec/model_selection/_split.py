@@ -21,13 +21,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
 
 from skattrec.checks import check_count, check_threshold
-from skattrec.data.interactions import (
-    Codes,
-    Columns,
-    Vocabulary,
-    read_columns,
-    read_target,
-)
+from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns, read_target
 
 Hashes = NDArray[np.uint64]
 
