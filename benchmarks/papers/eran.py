@@ -22,7 +22,9 @@ where the last one stopped.
 
 from __future__ import annotations
 
+import json
 from copy import copy
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -33,7 +35,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from benchmarks._common import Clock, keep, once, part_parser, shuffled, spread
+from benchmarks._common import RESULTS, Clock, keep, once, part_parser, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable
 from skattrec.datasets import fetch_kaggle_movies, fetch_movielens
@@ -62,7 +64,7 @@ def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
 # --- the paper's tables ------------------------------------------------------------------
 
 
-def kaggle(seeds: int, quick: bool) -> None:
+def kaggle(seeds: int, quick: bool, only: list[str] | None = None) -> None:
     X, table = movies()
     l2 = {"alpha": 0.0}
     rows = {
@@ -87,7 +89,15 @@ def kaggle(seeds: int, quick: bool) -> None:
             "paper", table, seed, quick, ranking_loss="literal"
         ),
     }
-    result = {
+    # the rows that stay as they are
+    kept: dict[str, Any] = {}
+    if only is not None:
+        unknown = sorted(set(only) - set(rows))
+        if unknown:
+            raise ValueError(f"no row is named {unknown[0]!r}; choose out of {list(rows)}")
+        earlier = json.loads((RESULTS / "papers_eran_kaggle.json").read_text())["rows"]
+        kept = {name: row for name, row in earlier.items() if name not in only}
+    result: dict[str, Any] = {
         "users": int(X["user"].nunique()),
         "items": int(X["item"].nunique()),
         "interactions": len(X),
@@ -101,6 +111,8 @@ def kaggle(seeds: int, quick: bool) -> None:
     slow = [name for name in rows if name.startswith(("eRAN paper", "eRAN-", "paper"))]
     for names in ([name for name in rows if name not in slow], slow):
         for seed, name in product(range(seeds), names):
+            if only is not None and name not in only:
+                continue
             train, test = next(LeaveRandomOut(n_splits=1, random_state=seed).split(X))
 
             def run(model, X_train=X.iloc[train], X_test=X.iloc[test]):
@@ -117,7 +129,8 @@ def kaggle(seeds: int, quick: bool) -> None:
             row["by_split"] = {metric: [one[metric] for one in runs[name]] for metric in METRICS}
             row["fit_cpu"] = float(np.mean([one["fit_cpu"] for one in runs[name]]))
             row["epochs"] = [one["epochs"] for one in runs[name]]
-            result["rows"][name] = row
+            kept[name] = row
+            result["rows"] = {name: kept[name] for name in rows if name in kept}
             print(
                 f"split {seed}: {name:34} nDCG@10 {found['ndcg@10']:.4f} "
                 f"P@10 {found['precision@10']:.4f} CPU s {found['fit_cpu']:.0f} "
@@ -276,12 +289,15 @@ class Cold:
 
 
 def changed(model: ERAN, **params) -> ERAN:
-    """Return the same trained net under other rules for new items, which act on scores alone."""
+    """Return the same trained net under other rules for new items, which act on scores alone.
+
+    ``equal_rows``: all neighbours of a new item are alike, as eq. 14 has them.
+    """
     other = copy(model)
     scorer = copy(model._scorer)
     scorer.aggregation = params.get("cold_aggregation", scorer.aggregation)
     scorer.activity_weight = params.get("activity_weight", scorer.activity_weight)
-    if params.get("cold_rows") == "equal":
+    if params.get("equal_rows"):
         scorer.attribute_rows = copy(scorer.attribute_rows)
         scorer.attribute_rows.weights = None
         scorer.references = {}
@@ -305,14 +321,14 @@ def cold(seeds: int, quick: bool) -> None:
     X, table = movies()
     rules = {
         "printed: min": {
-            "cold_rows": "equal",
+            "equal_rows": True,
             "cold_aggregation": "min",
             "activity_weight": None,
         },
-        "max": {"cold_rows": "equal", "cold_aggregation": "max", "activity_weight": None},
-        "mean": {"cold_rows": "equal", "cold_aggregation": "mean", "activity_weight": None},
-        "max, users comparable": {"cold_rows": "equal", "cold_aggregation": "max"},
-        "mean, users comparable": {"cold_rows": "equal", "cold_aggregation": "mean"},
+        "max": {"equal_rows": True, "cold_aggregation": "max", "activity_weight": None},
+        "mean": {"equal_rows": True, "cold_aggregation": "mean", "activity_weight": None},
+        "max, users comparable": {"equal_rows": True, "cold_aggregation": "max"},
+        "mean, users comparable": {"equal_rows": True, "cold_aggregation": "mean"},
         "mean, users comparable, expected rows": {},
         "max, users comparable, expected rows": {"cold_aggregation": "max"},
     }
@@ -347,10 +363,13 @@ def cold(seeds: int, quick: bool) -> None:
 
                 def by_rule(model, task=task):
                     model.fit(task.train)
-                    default = {"activity_weight": 1.0, "cold_rows": "expected"}
+                    # without cold training a model has no other rows than equal ones
                     return {
-                        rule: judge_cold(task, changed(model, **default | switches))
+                        rule: judge_cold(
+                            task, changed(model, **{"activity_weight": 1.0} | switches)
+                        )
                         for rule, switches in rules.items()
+                        if model.cold_training or switches.get("equal_rows")
                     }
 
                 model = eran("accurate", table, seed, quick, **params)
@@ -506,9 +525,17 @@ PARTS = {
 
 
 def main() -> None:
-    options = part_parser(__doc__, PARTS, seeds=None).parse_args()
+    parser = part_parser(__doc__, PARTS, seeds=None)
+    parser.add_argument(
+        "--only", nargs="*", help="rows of part kaggle to run; the others stay as they are"
+    )
+    options = parser.parse_args()
     torch.set_num_threads(1)
     run, seeds = PARTS[options.part]
+    if options.only is not None:
+        if options.part != "kaggle":
+            parser.error("--only goes with --part kaggle")
+        run = partial(run, only=options.only)
     run(1 if options.quick else options.seeds or seeds, options.quick)
 
 

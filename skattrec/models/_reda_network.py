@@ -130,7 +130,9 @@ class REDAModule(nn.Module):
         differences : Tensor of shape (batch, n_negatives)
             ``r_c . r_n - r_c . r_t`` of eq. 10.
         """
-        codes = self.codes(self.take(left), self.take(right))
+        # one look-up, for its gradient is as large as the catalogue
+        both = self.take(torch.cat([left, right], dim=1))
+        codes = self.codes(*both.split([left.shape[1], right.shape[1]], dim=1))
         others = codes[:, 1:]
         context = codes[:, :1]
         if self.n_memory:

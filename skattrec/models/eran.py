@@ -44,7 +44,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "encoder": ("tanh", "sigmoid"),
     "ranking_loss": tuple(PAIRWISE_FORMS),
     "negatives": ("auto", "sampled", "labelled"),
-    "cold_rows": ("expected", "equal"),
     "cold_aggregation": ("mean", "max", "min", "sum"),
 }
 
@@ -77,9 +76,6 @@ class ERAN(FieldMasking, NeuralRecommender):
     copurchase_network : bool, default=False
         Whether the network of all co-purchases, of whatever attributes, is one more field, named
         "item". It knows nothing of new items.
-    mask_isolated : bool, default=True
-        Whether a field in which an item has no neighbour leaves the attention. All such items
-        have one and the same code there. A field in which an item has no value always leaves it.
     alpha : float, default=1.0
         Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out (eRAN-L2), and
         with it what it alone teaches: the attention vector of all users is then ones, there is
@@ -111,14 +107,12 @@ class ERAN(FieldMasking, NeuralRecommender):
     user_product : bool, default=False
         Whether a second vector of the user, times the personal vector of the item, is part of
         the score. Not in the paper.
-    cold_rows : {"expected", "equal"}, default="expected"
-        How an item without purchases is connected to those that share a value: all alike, as in
-        the paper; or each by the share of its own pairs that were bought together, which makes
-        such a row like those of training.
     cold_training : float, default=0.2
         Share of the catalogue that each step treats as items without purchases where they are
         positives or negatives; fewer where they share values with more than 16 million items in
-        all, so that large catalogues fit the memory. Not in the paper.
+        all, so that large catalogues fit the memory. An item without purchases is connected to
+        those that share a value: with 0 to all alike, as in the paper; else to each by the share
+        of its own pairs that were bought together, which makes such a row like the others.
     cold_aggregation : {"mean", "max", "min", "sum"}, default="mean"
         Over the past items in eq. 14: the mean, as for other items; that of the nearest; of the
         farthest, as printed; or the sum.
@@ -233,14 +227,12 @@ class ERAN(FieldMasking, NeuralRecommender):
         "paper": {
             "hidden": (1024, 256),
             "encoder": "sigmoid",
-            "mask_isolated": False,
             "alpha": 1500.0,
             "net_weight": 1.0,
             "recon_sample": 512,
             "n_partners": 1,
             "n_negatives": 1,
             "item_bias": False,
-            "cold_rows": "equal",
             "cold_training": 0.0,
             "cold_aggregation": "min",
             "activity_weight": None,
@@ -271,7 +263,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         hidden: Sequence[int] = (256,),
         encoder: str = "tanh",
         copurchase_network: bool = False,
-        mask_isolated: bool = True,
         alpha: float = 1.0,
         net_weight: float = 0.0,
         beta: float = 0.2,
@@ -282,7 +273,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         negatives: str = "auto",
         item_bias: bool = True,
         user_product: bool = False,
-        cold_rows: str = "expected",
         cold_training: float = 0.2,
         cold_aggregation: str = "mean",
         activity_weight: float | str | None = "auto",
@@ -306,7 +296,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         self.hidden = hidden
         self.encoder = encoder
         self.copurchase_network = copurchase_network
-        self.mask_isolated = mask_isolated
         self.alpha = alpha
         self.net_weight = net_weight
         self.beta = beta
@@ -317,7 +306,6 @@ class ERAN(FieldMasking, NeuralRecommender):
         self.negatives = negatives
         self.item_bias = item_bias
         self.user_product = user_product
-        self.cold_rows = cold_rows
         self.cold_training = cold_training
         self.cold_aggregation = cold_aggregation
         self.activity_weight = activity_weight
@@ -390,8 +378,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             interactions.to_csr(rows & interactions.positive),
             self._encoded,
             unfiltered=self.copurchase_network,
-            mask_isolated=self.mask_isolated,
-            expected=self.cold_rows == "expected",
+            expected=self.cold_training > 0,
         )
 
     def _fit(self, interactions: Interactions) -> None:
@@ -426,13 +413,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         check_choices(self, _CHOICES)
         check_integer(self, "embedding_dim", "n_partners", "n_negatives")
         check_number(self, "alpha", "net_weight", "beta", "cold_training")
-        check_switches(
-            self,
-            "copurchase_network",
-            "mask_isolated",
-            "item_bias",
-            "user_product",
-        )
+        check_switches(self, "copurchase_network", "item_bias", "user_product")
         check_widths(self, "hidden")
         if self.activity_weight not in (None, "auto"):
             try:

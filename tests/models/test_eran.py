@@ -193,7 +193,7 @@ def shared_rows(item, unfiltered):
 class ByHand:
     """Equations 1 to 14 in numpy, one item, field and past item at a time."""
 
-    def __init__(self, module, *, rows=None, mask_isolated=True, new_rows=None, serving=False):
+    def __init__(self, module, *, rows=None, new_rows=None, serving=False):
         self.w = {k: v.detach().double().numpy() for k, v in module.state_dict().items()}
         self.sigmoid = module.sigmoid
         self.K = module.n_networks
@@ -202,21 +202,13 @@ class ByHand:
         self.codes, self.present = {}, {}
         for item in range(N_ITEMS):
             self.codes[item] = [self.encode(k, S[k, item]) for k in range(self.K)]
-            self.present[item] = [
-                bool(S[k, item].any()) if mask_isolated else self.has_value(k, item)
-                for k in range(self.K)
-            ]
+            self.present[item] = [bool(S[k, item].any()) for k in range(self.K)]
         alone = [i for i in range(N_ITEMS) if not any(self.present[i])]
         if serving:  # an item without any neighbour is encoded as a new one
             new_rows = (new_rows or {}) | {i: shared_rows(i, self.unfiltered) for i in alone}
         for item, row in (new_rows or {}).items():
             self.codes[item] = [self.encode(k, row[k]) for k in range(self.K)]
             self.present[item] = [bool(row[k].any()) for k in range(self.K)]
-
-    def has_value(self, k, item):
-        if self.unfiltered and k == 0:
-            return True
-        return bool(cells(item, list(CELLS)[k - self.unfiltered]))
 
     def act(self, x):
         return 1 / (1 + np.exp(-x)) if self.sigmoid else np.tanh(x)
@@ -358,7 +350,7 @@ def log_of(lists=BOUGHT):
 
 
 def graph_of(interactions, attributes="cells", **switches):
-    settings = {"unfiltered": True, "mask_isolated": True, "expected": False} | switches
+    settings = {"unfiltered": True, "expected": False} | switches
     attributes = encoded_cells() if attributes == "cells" else attributes
     return ItemGraph.build(interactions.to_csr(interactions.positive), attributes, **settings)
 
@@ -552,14 +544,11 @@ def test_the_printed_loss_hardly_moves_where_the_order_is_wrong():
 # --- scoring -----------------------------------------------------------------------------
 
 
-def scorer(
-    module, *, aggregation="mean", activity_weight=None, mask_isolated=True, expected=False
-):
+def scorer(module, *, aggregation="mean", activity_weight=None, expected=False):
     graph = ItemGraph.build(
         bought(),
         encoded_cells(),
         unfiltered=module.n_networks == 3,
-        mask_isolated=mask_isolated,
         expected=expected,
     )
     return ERANScorer(
@@ -588,11 +577,10 @@ def queries(lists=BOUGHT, users=None):
 
 
 @pytest.mark.parametrize("encoder", ["tanh", "sigmoid"])
-@pytest.mark.parametrize("mask_isolated", [False, True])
-def test_the_closed_form_is_the_loop_over_equation_13(encoder, mask_isolated):
+def test_the_closed_form_is_the_loop_over_equation_13(encoder):
     module = network(encoder=encoder)
-    slow = ByHand(module, mask_isolated=mask_isolated, serving=True)
-    fast = scorer(module, mask_isolated=mask_isolated)
+    slow = ByHand(module, serving=True)
+    fast = scorer(module)
     found = fast.score_items(queries(), np.arange(N_ITEMS))
     for user in (0, 1, 3):
         z, own = slow.w["users"][user], BOUGHT[user]
@@ -791,9 +779,7 @@ def test_item_biases_start_at_the_logarithm_of_likes_or_of_likes_to_dislikes():
 def test_a_net_scores_alike_however_often_it_is_judged():
     """Item 6 was bought with nothing: scoring takes its attributes, training does not."""
     module = network()
-    graph = ItemGraph.build(
-        bought(), encoded_cells(), unfiltered=True, mask_isolated=True, expected=False
-    )
+    graph = ItemGraph.build(bought(), encoded_cells(), unfiltered=True, expected=False)
     present = graph.present.copy()
     assert not present[6].any()
     first, second = (
@@ -845,7 +831,6 @@ EFFECTS = {
     "hidden": (9, 7),
     "encoder": "sigmoid",
     "copurchase_network": True,
-    "mask_isolated": False,
     "alpha": 20.0,
     "net_weight": 1.0,
     "ranking_loss": "sigmoid",
@@ -867,27 +852,39 @@ EFFECTS = {
 def test_every_parameter_has_an_effect(log, name):
     # Adam is blind to the scale of a loss that stands alone
     base = {"net_weight": 0.1} if name in ("alpha", "ranking_loss") else {}
-    # all items have neighbours unless little is known of them
-    attributes = "all"
-    if name == "mask_isolated":
-        attributes = log.frame[["genre"]].assign(
-            pair=[f"p{n // 2}" for n in range(len(log.frame))]
-        )
-    one, other = (
-        fitted(log, attributes, **base | changed) for changed in ({}, {name: EFFECTS[name]})
-    )
+    one, other = (fitted(log, **base | changed) for changed in ({}, {name: EFFECTS[name]}))
     users = one.user_ids_
     assert np.abs(one.score_items(users) - other.score_items(users)).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    "changed", [{"cold_rows": "equal"}, {"cold_aggregation": "max"}, {"cold_aggregation": "min"}]
-)
-def test_parameters_of_new_items_change_them_alone(log, changed):
-    model, other = (fitted(log, cold_training=0.0, **params) for params in ({}, changed))
+@pytest.mark.parametrize("aggregation", ["max", "min"])
+def test_the_aggregation_over_past_items_changes_new_items_alone(log, aggregation):
+    model, other = (fitted(log, cold_aggregation=rule) for rule in ("mean", aggregation))
     pairs = [[user, item] for user in model.user_ids_[:5] for item in log.cold]
     assert np.abs(other.predict(pairs) - model.predict(pairs)).max() > 1e-3
     assert_allclose(other.predict(log.data), model.predict(log.data), rtol=1e-5)
+
+
+def test_new_items_have_the_rows_of_equation_14_unless_training_meets_such_items(log):
+    """Without cold training all neighbours of a new item are alike; else by their rates."""
+    as_printed, by_rate = (fitted(log, cold_training=share) for share in (0.0, 0.2))
+    film = {"genre": {"premiere": ["genre_1"]}}
+    for model, weighted in ((as_printed, False), (by_rate, True)):
+        scorer = model._scorer
+        assert (scorer.attribute_rows.weights is not None) == weighted
+        # an item that only attributes know: the encoder on ones, or on rates
+        told = model.encode_items(["premiere"], item_attributes=film)[0]
+        k, n_items = model.fields_.index("genre"), len(model.item_ids_)
+        row = np.array([float("genre_1" in log.frame.loc[i, "genre"]) for i in model.item_ids_])
+        if weighted:
+            row *= scorer.attribute_rows.weights.reshape(-1, n_items)[k]
+        w = {name: part.numpy() for name, part in model.net_.module_.state_dict().items()}
+        x = row @ w["table"].reshape(len(model.fields_), n_items, -1)[k] / np.sqrt(row.sum())
+        x += w["bias"][k, 0]
+        for depth in range(len(TINY["hidden"])):
+            layer = f"encoder.{depth}."
+            x = np.tanh(x) @ w[layer + "weight"][k] + w[layer + "bias"][k, 0]
+        assert_allclose(told[k], x, atol=1e-4)
 
 
 def test_beta_and_the_sampled_columns_change_the_reconstruction(log):
@@ -968,7 +965,6 @@ def test_presets_are_parameters(log):
         ({"encoder": "relu"}, "encoder='relu'"),
         ({"ranking_loss": "hinge"}, "ranking_loss='hinge'"),
         ({"cold_aggregation": "median"}, "cold_aggregation='median'"),
-        ({"cold_rows": "all"}, "cold_rows='all'"),
         ({"embedding_dim": 0}, "embedding_dim=0"),
         ({"n_partners": 0}, "n_partners=0"),
         ({"recon_sample": 0}, "recon_sample=0"),
@@ -977,7 +973,7 @@ def test_presets_are_parameters(log):
         ({"cold_training": 1.5}, "cold_training=1.5"),
         ({"alpha": 0.0}, "leave nothing to learn"),
         ({"item_bias": "yes"}, "item_bias='yes'"),
-        ({"mask_isolated": None}, "mask_isolated=None"),
+        ({"user_product": None}, "user_product=None"),
         ({"activity_weight": -1.0}, "activity_weight=-1.0"),
         ({"activity_weight": "log"}, "activity_weight='log'.* or 'auto', or None"),
     ],
