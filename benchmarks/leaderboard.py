@@ -115,7 +115,7 @@ SPACES: dict[str, Any] = {
         "embedding_dim": [64, 128],
         "lr": stats.loguniform(0.002, 0.02),
         "prior_weight": [0.0, 20.0],
-        "memory": [False, True],
+        "n_memory": [None, 20],
     },
 }
 

@@ -31,7 +31,7 @@ X = movies.data[liked]
 
 settings = {"max_epochs": 12, "validation_fraction": None, "random_state": 0}
 with_memory = REDA(**settings).fit(X)
-without = REDA(memory=False, **settings).fit(X)
+without = REDA(n_memory=None, **settings).fit(X)
 for name, model in {"with memory": with_memory, "without": without}.items():
     print(f"{name}: relation_rank {model.history_[-1]['relation_rank']:.2f}")
 

@@ -32,28 +32,41 @@ def check_threshold(threshold: Any, *, optional: bool = False) -> None:
         raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
-def check_integer(estimator: Any, *names: str) -> None:
-    """Raise where one of these parameters is no integer of at least 1."""
-    for name in names:
-        check_count(getattr(estimator, name), name)
-
-
-def check_number(estimator: Any, *names: str, zero: bool = True) -> None:
-    """Raise where one of these parameters is no finite number, not negative (nor zero)."""
+def check_integer(estimator: Any, *names: str, optional: bool = False) -> None:
+    """Raise where one of these parameters is no integer of at least 1 (nor None)."""
     for name in names:
         value = getattr(estimator, name)
+        if value is None and optional:
+            continue
+        try:
+            check_count(value, name)
+        except ValueError as error:
+            raise ValueError(f"{error}, or None" if optional else str(error)) from None
+
+
+def check_number(estimator: Any, *names: str, zero: bool = True, optional: bool = False) -> None:
+    """Raise where a parameter is no finite number, not negative (nor zero, nor None)."""
+    for name in names:
+        value = getattr(estimator, name)
+        if value is None and optional:
+            continue
         number = isinstance(value, (int, float, np.integer, np.floating))
         if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
-            least = "not negative" if zero else "positive"
+            least = ("not negative" if zero else "positive") + (", or None" if optional else "")
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
 
 
-def check_choices(estimator: Any, choices: dict[str, tuple[str, ...]]) -> None:
-    """Raise where a parameter is none of its choices."""
+def check_choices(
+    estimator: Any, choices: dict[str, tuple[str, ...]], *, optional: bool = False
+) -> None:
+    """Raise where a parameter is none of its choices (nor None)."""
     for name, allowed in choices.items():
         value = getattr(estimator, name)
+        if value is None and optional:
+            continue
         if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{name}={value!r}; choose one of {allowed}")
+            also = " or None" if optional else ""
+            raise ValueError(f"{name}={value!r}; choose one of {allowed}{also}")
 
 
 def check_switches(estimator: Any, *names: str) -> None:

@@ -723,9 +723,7 @@ def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
 def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
     check_integer(estimator, "max_epochs")
-    for name in ("patience", "n_averaged"):
-        if getattr(estimator, name) is not None:
-            check_integer(estimator, name)
+    check_integer(estimator, "patience", "n_averaged", optional=True)
     if estimator.batch_size != "auto":
         try:
             check_integer(estimator, "batch_size")
@@ -733,11 +731,10 @@ def _check_training_parameters(estimator: Any) -> None:
             raise ValueError(f"{error}, or 'auto'") from None
     check_number(estimator, "lr", zero=False)
     check_number(estimator, "weight_decay")
-    if estimator.validation_fraction is not None:
-        check_number(estimator, "validation_fraction")
-        if estimator.validation_fraction >= 1:
-            value = estimator.validation_fraction
-            raise ValueError(f"validation_fraction={value!r}; it must be in [0, 1), or None")
+    check_number(estimator, "validation_fraction", optional=True)
+    if estimator.validation_fraction is not None and estimator.validation_fraction >= 1:
+        value = estimator.validation_fraction
+        raise ValueError(f"validation_fraction={value!r}; it must be in [0, 1), or None")
     if estimator.verbose != "auto" and not isinstance(estimator.verbose, (int, np.integer)):
         raise ValueError(f"verbose={estimator.verbose!r}; it must be 'auto' or an integer")
     if not isinstance(estimator.callbacks, (list, tuple, type(None))):

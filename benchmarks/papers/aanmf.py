@@ -24,7 +24,7 @@ from skattrec.datasets import fetch_movielens, fetch_movielens_splits
 SWITCHES = {
     "pairwise pooling": {},
     "sum pooling": {"pooling": "sum"},
-    "no attention": {"attention": False},
+    "no attention": {"attention": None},
     "no attributes": {"user_attributes": None},
 }
 # of the accurate setting alone: what it has beyond the paper, taken away one by one

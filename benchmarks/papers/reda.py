@@ -75,14 +75,14 @@ CONVERGENCE = (10, 30, 90, 200, 400)
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "REDA": ("paper", {}),
     "REDA-NPIL": ("paper", {"n_aspects": 1}),
-    "REDA-NMAL": ("paper", {"memory": False}),
+    "REDA-NMAL": ("paper", {"n_memory": None}),
     "accurate": ("accurate", {}),
     "accurate, without prior": ("accurate", {"prior_weight": 0.0}),
     "accurate, without prior, sharp": (
         "accurate",
         {"prior_weight": 0.0, "history_sharpness": 3.0},
     ),
-    "REDA-NMAL, one aspect": ("paper", {"memory": False, "n_aspects": 1}),
+    "REDA-NMAL, one aspect": ("paper", {"n_memory": None, "n_aspects": 1}),
 }
 
 
@@ -419,8 +419,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "REDA": {},
     "REDA, small start": {"init_scale": 0.1},
     "REDA-NPIL": {"n_aspects": 1},
-    "REDA-NMAL": {"memory": False},
-    "REDA-NMAL, one aspect": {"memory": False, "n_aspects": 1},
+    "REDA-NMAL": {"n_memory": None},
+    "REDA-NMAL, one aspect": {"n_memory": None, "n_aspects": 1},
 }
 
 

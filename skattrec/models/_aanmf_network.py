@@ -42,10 +42,8 @@ class AttributeSide(nn.Module):
     ----------
     attributes : EncodedAttributes
     dim : int
-    attention : bool
-        Weights from the attention cell, or equal ones.
-    attention_relu : bool
-        Whether logits pass a ReLU.
+    attention : {"relu", "linear"} or None
+        Whether logits of the attention cell pass a ReLU; None: equal weights.
     pooling : {"pairwise", "sum"}
     spread : float
         Standard deviation of the initial embeddings.
@@ -60,21 +58,19 @@ class AttributeSide(nn.Module):
         attributes: EncodedAttributes,
         dim: int,
         *,
-        attention: bool,
-        attention_relu: bool,
+        attention: str | None,
         pooling: str,
         spread: float,
         generator: torch.Generator,
     ):
         super().__init__()
         self.attention = attention
-        self.attention_relu = attention_relu
         self.pooling = pooling
         distinct, cells, present = distinct_cells(attributes)
         self.means = AttributeMean(distinct, dim, generator, missing="zero")
         self.means.table.data.mul_(spread / 0.1)  # its own is 0.1
         self._index(cells, present)
-        if attention:
+        if attention is not None:
             self.of_attribute = Linear(dim, dim, generator, bias=False)  # W1, first half
             self.of_other = Linear(dim, dim, generator)  # W1, second half, and b1
             xavier = (2 / (dim + 1)) ** 0.5
@@ -103,7 +99,7 @@ class AttributeSide(nn.Module):
     def logits(self, attribute: Tensor, other: Tensor) -> Tensor:
         """Map first-layer outputs (..., dim) of both to logits (...); Algorithm 1."""
         logits = torch.tanh(attribute + other) @ self.output + self.output_bias
-        return torch.relu(logits) if self.attention_relu else logits
+        return torch.relu(logits) if self.attention == "relu" else logits
 
     def normalise(self, logits: Tensor, present: Tensor) -> Tensor:
         """Return the weights over fields, which come first; none where no field is present."""
@@ -118,7 +114,7 @@ class AttributeSide(nn.Module):
         cells, present = self.cells[:, rows], self.present[:, rows]
         table = self.vectors()
         vectors = nn.functional.embedding(cells, table)
-        if not self.attention:
+        if self.attention is None:
             return vectors, self.equal_weights(present, table.dtype)
         first = nn.functional.embedding(cells, self.of_attribute(table))
         return vectors, self.normalise(self.logits(first, self.of_other(other)), present)
@@ -214,8 +210,7 @@ class AANMFModule(nn.Module):
         embedding_dim: int,
         hidden: Sequence[int],
         pooling: str,
-        attention: bool,
-        attention_relu: bool,
+        attention: str | None,
         interaction: str,
         biases: bool,
         dot_product: bool,
@@ -246,7 +241,6 @@ class AANMFModule(nn.Module):
                 attributes,
                 dim,
                 attention=attention,
-                attention_relu=attention_relu,
                 pooling=pooling,
                 spread=spread,
                 generator=generator,

@@ -42,7 +42,7 @@ class Cells(NamedTuple):
         if side is None:
             return None
         vectors = side.vectors()
-        return cls(side, vectors, side.of_attribute(vectors) if side.attention else None)
+        return cls(side, vectors, None if side.attention is None else side.of_attribute(vectors))
 
     def pooled(self, rows: Tensor, others: Tensor) -> tuple[Pooled, Tensor]:
         """Pool the distinct attributes among these rows as each of the others sees them.

@@ -20,6 +20,8 @@ class REDAModule(nn.Module):
     ----------
     n_items : int
         Number of trained items.
+    n_memory, attention_units : int or None
+        None: no memory; no attention over products.
     """
 
     def __init__(
@@ -28,17 +30,15 @@ class REDAModule(nn.Module):
         *,
         embedding_dim: int,
         n_aspects: int,
-        n_memory: int,
-        attention_units: int,
-        memory: bool,
-        weight_attention: bool,
+        n_memory: int | None,
+        attention_units: int | None,
         init_scale: float,
         generator: torch.Generator,
     ):
         super().__init__()
         self.n_items = n_items
         self.n_aspects = n_aspects
-        self.n_memory = n_memory if memory else 0
+        self.n_memory = n_memory or 0
 
         def drawn(*shape: int) -> nn.Parameter:
             uniform = torch.rand(shape, generator=generator)
@@ -46,12 +46,12 @@ class REDAModule(nn.Module):
 
         # n_aspects vectors a item, side by side
         self.aspects = drawn(n_items, n_aspects * embedding_dim)
-        if memory:
+        if n_memory:
             self.keys = drawn(n_memory, embedding_dim)
             self.slices = drawn(n_memory, embedding_dim)
         # one product of vectors has all the weight
-        self.weighted = weight_attention and n_aspects > 1
-        if self.weighted:
+        self.weighted = attention_units is not None and n_aspects > 1
+        if attention_units is not None and n_aspects > 1:
             self.attention = Linear(embedding_dim, attention_units, generator)
             self.attention_output = drawn(attention_units)
 

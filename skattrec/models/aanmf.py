@@ -69,10 +69,9 @@ class AANMF(RatingRecommender):
     pooling : {"pairwise", "sum"}, default="pairwise"
         How a user's vector is pooled with attributes: products of all pairs (eq. 6; the paper's
         AANMF+P), or their sum (its AANMF).
-    attention : bool, default=True
-        Weigh attributes by the attention cell; False: all alike.
-    attention_relu : bool, default=True
-        Pass the attention's logits through a ReLU, as the paper does; its code does not.
+    attention : {"relu", "linear"} or None, default="relu"
+        Weigh attributes by the attention cell: its logits pass through a ReLU, as in the paper,
+        or do not, as in its code; None weighs all alike.
     interaction : {"concat", "product"}, default="concat"
         What the perceptron sees of user and item: both vectors, as in the paper's algorithm, or
         their product element by element, as in its conclusion.
@@ -198,8 +197,7 @@ class AANMF(RatingRecommender):
         embedding_dim: int = 16,
         hidden: Sequence[int] = (16, 16),
         pooling: str = "pairwise",
-        attention: bool = True,
-        attention_relu: bool = True,
+        attention: str | None = "relu",
         interaction: str = "concat",
         biases: bool = True,
         dot_product: bool = True,
@@ -228,7 +226,6 @@ class AANMF(RatingRecommender):
         self.hidden = hidden
         self.pooling = pooling
         self.attention = attention
-        self.attention_relu = attention_relu
         self.interaction = interaction
         self.biases = biases
         self.dot_product = dot_product
@@ -266,7 +263,8 @@ class AANMF(RatingRecommender):
         check_integer(self, "embedding_dim")
         check_widths(self, "hidden")
         check_number(self, "embedding_penalty")
-        check_switches(self, "attention", "attention_relu", "biases", "dot_product", "history")
+        check_choices(self, {"attention": ("relu", "linear")}, optional=True)
+        check_switches(self, "biases", "dot_product", "history")
 
     def _build(
         self, interactions: Interactions, rows: NDArray[np.bool_], generator: torch.Generator
@@ -284,7 +282,6 @@ class AANMF(RatingRecommender):
             hidden=self.hidden,
             pooling=self.pooling,
             attention=self.attention,
-            attention_relu=self.attention_relu,
             interaction=self.interaction,
             biases=self.biases,
             dot_product=self.dot_product,

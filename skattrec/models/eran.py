@@ -420,8 +420,7 @@ class ERAN(FieldMasking, NeuralRecommender):
                 check_number(self, "activity_weight")
             except ValueError as error:
                 raise ValueError(f"{error}, or 'auto', or None") from None
-        if self.recon_sample is not None:
-            check_integer(self, "recon_sample")
+        check_integer(self, "recon_sample", optional=True)
         if self.cold_training > 1:
             raise ValueError(f"cold_training={self.cold_training!r}; it must be in [0, 1]")
         if not (self.alpha or self.net_weight):

@@ -365,18 +365,13 @@ class HKRM(FieldMasking, NeuralRecommender):
 
     def _check_parameters(self) -> None:
         check_choices(self, _CHOICES)
-        if self.distribution_loss not in ("cross_entropy", "kl", None):
-            raise ValueError(
-                f"distribution_loss={self.distribution_loss!r}; choose 'cross_entropy', 'kl' "
-                "or None"
-            )
+        check_choices(self, {"distribution_loss": ("cross_entropy", "kl")}, optional=True)
         check_integer(self, "embedding_dim", "n_negatives")
         check_number(self, "distribution_weight", "query_exponent", "history_dropout", "dropout")
         for name in ("history_dropout", "dropout"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}; it must be less than 1")
-        if self.init_scale is not None:
-            check_number(self, "init_scale", zero=False)
+        check_number(self, "init_scale", zero=False, optional=True)
         check_switches(self, "exclude_target", "content", "bias", "refit")
 
     @property

@@ -23,7 +23,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skattrec.batches import TrainingSet
-from skattrec.checks import check_choices, check_integer, check_number, check_switches
+from skattrec.checks import check_choices, check_integer, check_number
 from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_ids
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation
@@ -71,15 +71,12 @@ class REDA(NeuralRecommender):
     n_aspects : int, default=3
         Vectors of each item; a relation is made of the products of all of one item's with all of
         the other's (eq. 2). 1 is the paper's variant REDA-NPIL, at a fifth of the cost or less.
-    n_memory : int, default=20
-        Slices of the memory that relations are made of (eq. 5).
-    attention_units : int, default=10
-        Hidden units of the attention over the products (eq. 6).
-    memory : bool, default=True
-        Whether relations pass through the memory; False is the paper's variant REDA-NMAL.
-    weight_attention : bool, default=True
-        Whether products are weighted by an attention (eq. 7) or all alike. Alone, with
-        ``n_aspects=1``, a product has all the weight.
+    n_memory : int or None, default=20
+        Slices of the memory that relations are made of (eq. 5); None leaves it out, the paper's
+        variant REDA-NMAL.
+    attention_units : int or None, default=10
+        Hidden units of the attention over the products (eqs. 6 and 7); None weighs all alike. Of
+        one product alone, with ``n_aspects=1``, there is nothing to weigh.
     loss : {"bpr", "sigmoid", "literal"}, default="bpr"
         Of how much closer a negative relation is to the context than the positive one:
         softplus; sigmoid, as in the authors' code; or its logarithm, as eq. 10 is printed, which
@@ -210,7 +207,7 @@ class REDA(NeuralRecommender):
         "accurate": {
             "embedding_dim": 128,
             "n_aspects": 1,
-            "memory": False,
+            "n_memory": None,
             "n_negatives": 4,
             "user_pooling": "population",
             "prior_weight": 40.0,
@@ -226,10 +223,8 @@ class REDA(NeuralRecommender):
         *,
         embedding_dim: int = 64,
         n_aspects: int = 3,
-        n_memory: int = 20,
-        attention_units: int = 10,
-        memory: bool = True,
-        weight_attention: bool = True,
+        n_memory: int | None = 20,
+        attention_units: int | None = 10,
         loss: str = "bpr",
         sampling: str = "shared",
         n_negatives: int = 1,
@@ -258,8 +253,6 @@ class REDA(NeuralRecommender):
         self.n_aspects = n_aspects
         self.n_memory = n_memory
         self.attention_units = attention_units
-        self.memory = memory
-        self.weight_attention = weight_attention
         self.loss = loss
         self.sampling = sampling
         self.n_negatives = n_negatives
@@ -296,8 +289,6 @@ class REDA(NeuralRecommender):
             n_aspects=self.n_aspects,
             n_memory=self.n_memory,
             attention_units=self.attention_units,
-            memory=self.memory,
-            weight_attention=self.weight_attention,
             init_scale=self.init_scale,
             generator=generator,
         )
@@ -317,9 +308,8 @@ class REDA(NeuralRecommender):
 
     def _check_parameters(self) -> None:
         check_choices(self, _CHOICES)
-        check_integer(self, "embedding_dim", "n_aspects", "n_memory", "attention_units")
-        check_integer(self, "n_negatives", "max_pairs")
-        check_switches(self, "memory", "weight_attention")
+        check_integer(self, "embedding_dim", "n_aspects", "n_negatives", "max_pairs")
+        check_integer(self, "n_memory", "attention_units", optional=True)
         check_number(self, "history_sharpness", "prior_weight")
         check_number(self, "init_scale", "action_ratio", zero=False)
         if self.action_ratio > 1:
@@ -474,7 +464,7 @@ class REDA(NeuralRecommender):
         """
         codes = self._relate(pairs)
         if not self._own_scorer.module.n_memory:
-            raise ValueError("memory=False: this model's relations are no distributions")
+            raise ValueError("n_memory=None: this model's relations are no distributions")
         return codes.cpu().numpy()
 
     def _relate(self, pairs: Any) -> Tensor:
@@ -521,7 +511,7 @@ class REDA(NeuralRecommender):
             raise ValueError(f"kind={kind!r}; choose one of ('softmax', 'memory')")
         scorer = self._own_scorer
         if kind == "memory" and not scorer.module.n_memory:
-            raise ValueError("memory=False: this model's relations are no distributions")
+            raise ValueError("n_memory=None: this model's relations are no distributions")
         queries = self._queries(self._read_users(users), histories)
         with torch.inference_mode():
             profiles = scorer.profiles(scorer.users(queries).profile)

@@ -44,8 +44,7 @@ MET = np.array([(0, 0), (0, 1), (0, 4), (1, 1), (1, 2), (2, 0), (2, 3), (3, 3), 
                 (4, 2), (5, 0), (5, 4), (5, 5), (6, 2)])  # fmt: skip
 DEFAULTS = {
     "pooling": "pairwise",
-    "attention": True,
-    "attention_relu": True,
+    "attention": "relu",
     "interaction": "concat",
     "biases": False,
     "dot_product": False,
@@ -56,23 +55,23 @@ EXTENDED = {"biases": True, "dot_product": True, "history": True}
 COMBINATIONS = [
     {},
     {"pooling": "sum"},
-    {"attention": False},
-    {"attention": False, "pooling": "sum"},
-    {"attention_relu": False},
+    {"attention": None},
+    {"attention": None, "pooling": "sum"},
+    {"attention": "linear"},
     {"interaction": "product"},
     {"interaction": "product", "sides": "both", "pooling": "sum"},
     {"interaction": "product", "sides": "none"},
     {"sides": "none"},
     {"sides": "item"},
     {"sides": "both"},
-    {"sides": "both", "pooling": "sum", "attention_relu": False},
+    {"sides": "both", "pooling": "sum", "attention": "linear"},
     {"biases": True},
     {"dot_product": True},
     {"history": True},
     EXTENDED,
     EXTENDED | {"sides": "both"},
     EXTENDED | {"sides": "none", "interaction": "product"},
-    EXTENDED | {"sides": "both", "pooling": "sum", "attention": False},
+    EXTENDED | {"sides": "both", "pooling": "sum", "attention": None},
 ]
 in_all_combinations = pytest.mark.parametrize(
     "switches", COMBINATIONS, ids=lambda c: "-".join(f"{k}={v}" for k, v in c.items()) or "paper"
@@ -147,7 +146,7 @@ class ByHand:
             )
             v = np.tanh(np.concatenate([a, other]) @ w1 + self.w[f"{side}_side.of_other.bias"])
             e = v @ self.w[f"{side}_side.output"] + self.w[f"{side}_side.output_bias"]
-            exps.append(np.exp(max(e, 0.0) if self.s["attention_relu"] else e))
+            exps.append(np.exp(max(e, 0.0) if self.s["attention"] == "relu" else e))
         return [e / sum(exps) if sum(exps) else 0.0 for e in exps]
 
     def pool(self, side, row, own, other):
@@ -305,8 +304,8 @@ def test_one_attribute_gets_all_the_weight_and_multiplies_the_user():
     table = AttributeTable({"age": USER_CELLS["age"]}).encode(np.arange(N_USERS + N_COLD))
     module = AANMFModule(
         N_USERS, N_ITEMS, table.restrict(N_USERS).append_empty_row(), None, None,
-        mean=0.0, scale=1.0, embedding_dim=DIM, hidden=(), pooling="pairwise", attention=True,
-        attention_relu=True, interaction="concat", biases=False, dot_product=False,
+        mean=0.0, scale=1.0, embedding_dim=DIM, hidden=(), pooling="pairwise", attention="relu",
+        interaction="concat", biases=False, dot_product=False,
         embedding_penalty=0.0, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     rows, p, q = torch.tensor([0, 1, 2]), torch.randn(3, DIM), torch.randn(3, DIM)
@@ -326,12 +325,12 @@ def test_a_user_without_any_attribute_stays_as_is(pooling):
 
 def test_relu_makes_negative_evidence_equal():
     """With all logits below 0 the weights are uniform, as the paper's ReLU has it."""
-    module = network(attention_relu=True)
+    module = network(attention="relu")
     with torch.no_grad():
         module.user_side.output_bias.fill_(-100.0)
         weights = module.user_side.attend(torch.tensor([0]), torch.randn(1, DIM).double())[1]
         assert_allclose(weights, np.full((3, 1), 1 / 3))
-        module.user_side.attention_relu = False
+        module.user_side.attention = "linear"
         weights = module.user_side.attend(torch.tensor([0]), torch.randn(1, DIM).double())[1]
     assert weights.std() > 0.01
 
@@ -342,7 +341,7 @@ def test_attention_starts_with_a_gradient():
     users = log.user_attributes.encode(np.unique(log.data["user"])).append_empty_row()
     module = AANMFModule(
         30, 20, users, None, None, mean=0.0, scale=1.0, embedding_dim=8, hidden=(8,),
-        pooling="pairwise", attention=True, attention_relu=True, interaction="concat",
+        pooling="pairwise", attention="relu", interaction="concat",
         biases=False, dot_product=False, embedding_penalty=0.0,
         generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
@@ -574,8 +573,8 @@ def test_clip_cuts_predictions_but_not_the_ranking(log):
         {"embedding_dim": 4},
         {"hidden": ()},
         {"pooling": "sum"},
-        {"attention": False},
-        {"attention_relu": False},
+        {"attention": None},
+        {"attention": "linear"},
         {"interaction": "product"},
         {"biases": False},
         {"dot_product": False},
@@ -601,7 +600,7 @@ def test_every_parameter_has_an_effect(log, fitted, change):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(log.data, log.target)
     difference = np.abs(model.predict(log.data) - fitted.predict(log.data)).max()
-    assert difference > (1e-4 if change != {"attention_relu": False} else 1e-7)
+    assert difference > (1e-4 if change != {"attention": "linear"} else 1e-7)
 
 
 def test_the_share_held_out_counts(log):
@@ -818,7 +817,8 @@ def test_a_user_without_attributes_is_explained_by_the_rest(log):
     [
         ({"pooling": "mean"}, "pooling='mean'; choose one of"),
         ({"interaction": "sum"}, "interaction='sum'; choose one of"),
-        ({"attention": 1}, "attention=1; choose True or False"),
+        ({"attention": True}, "attention=True; choose one of .*'relu', 'linear'.* or None"),
+        ({"biases": 1}, "biases=1; choose True or False"),
         ({"history": "both"}, "history='both'; choose True or False"),
         ({"embedding_dim": 0}, "embedding_dim=0; it must be an integer"),
         ({"hidden": (0,)}, r"hidden=\(0,\); it must be a sequence"),

@@ -28,23 +28,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 N_ITEMS, DIM, N_MEMORY = 7, 4, 5
 UNKNOWN, AVERAGE_PAST = N_ITEMS, N_ITEMS + 1
 SIZES = [
-    pytest.param(memory, weight_attention, k, id=f"memory={memory}-weights={weight_attention}-{k}")
-    for memory, weight_attention, k in itertools.product([True, False], [True, False], [1, 3])
+    pytest.param(memory, units, k, id=f"memory={memory}-units={units}-{k}")
+    for memory, units, k in itertools.product([N_MEMORY, None], [3, None], [1, 3])
 ]
-in_all_sizes = pytest.mark.parametrize(("memory", "weight_attention", "n_aspects"), SIZES)
+in_all_sizes = pytest.mark.parametrize(("n_memory", "attention_units", "n_aspects"), SIZES)
 
 
-def network(*, memory=True, weight_attention=True, n_aspects=3):
+def network(*, n_memory=N_MEMORY, attention_units=3, n_aspects=3):
     """A network in float64 whose weights, biases too, are large enough to matter."""
     generator = torch.Generator().manual_seed(0)
     module = REDAModule(
         N_ITEMS,
         embedding_dim=DIM,
         n_aspects=n_aspects,
-        n_memory=N_MEMORY,
-        attention_units=3,
-        memory=memory,
-        weight_attention=weight_attention,
+        n_memory=n_memory,
+        attention_units=attention_units,
         init_scale=0.1,
         generator=generator,
     ).double()
@@ -84,8 +82,8 @@ class ByHand:
 
 
 @in_all_sizes
-def test_a_relation_is_equations_2_to_8(memory, weight_attention, n_aspects):
-    module = network(memory=memory, weight_attention=weight_attention, n_aspects=n_aspects)
+def test_a_relation_is_equations_2_to_8(n_memory, attention_units, n_aspects):
+    module = network(n_memory=n_memory, attention_units=attention_units, n_aspects=n_aspects)
     by_hand = ByHand(module)
     i, j = np.array(list(itertools.product(range(N_ITEMS), repeat=2))).T
     with torch.no_grad():
@@ -98,8 +96,8 @@ def test_a_relation_is_equations_2_to_8(memory, weight_attention, n_aspects):
 
 
 @in_all_sizes
-def test_a_relation_is_the_same_both_ways(memory, weight_attention, n_aspects):
-    module = network(memory=memory, weight_attention=weight_attention, n_aspects=n_aspects)
+def test_a_relation_is_the_same_both_ways(n_memory, attention_units, n_aspects):
+    module = network(n_memory=n_memory, attention_units=attention_units, n_aspects=n_aspects)
     left, right = module.take(torch.arange(N_ITEMS)), module.take(torch.arange(N_ITEMS).roll(2))
     torch.testing.assert_close(module.codes(left, right), module.codes(right, left))
 
@@ -114,7 +112,7 @@ def test_a_code_is_a_distribution_over_the_memory():
 
 
 def test_without_memory_a_code_is_the_relation():
-    module = network(memory=False)
+    module = network(n_memory=None)
     codes = module.codes(module.take(torch.arange(6)), module.take(torch.arange(1, 7)))
     assert module.embed(codes) is codes
     torch.testing.assert_close(module.gram(), torch.eye(DIM).double())
@@ -129,9 +127,9 @@ def test_a_single_product_has_all_the_weight():
 @in_all_sizes
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_forward_pass_is_the_difference_of_equation_10(
-    memory, weight_attention, n_aspects, shared
+    n_memory, attention_units, n_aspects, shared
 ):
-    module = network(memory=memory, weight_attention=weight_attention, n_aspects=n_aspects)
+    module = network(n_memory=n_memory, attention_units=attention_units, n_aspects=n_aspects)
     left = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 0]])  # context, positive, two negatives
     right = torch.tensor([[5], [2]]) if shared else torch.tensor([[5, 6, 0, 4], [2, 3, 1, 1]])
     with torch.no_grad():
@@ -145,8 +143,8 @@ def test_the_forward_pass_is_the_difference_of_equation_10(
 
 
 @in_all_sizes
-def test_every_parameter_has_a_finite_gradient(memory, weight_attention, n_aspects):
-    module = network(memory=memory, weight_attention=weight_attention, n_aspects=n_aspects)
+def test_every_parameter_has_a_finite_gradient(n_memory, attention_units, n_aspects):
+    module = network(n_memory=n_memory, attention_units=attention_units, n_aspects=n_aspects)
     left, right = torch.tensor([[0, 1, 2], [3, 4, 5]]), torch.tensor([[6], [0]])
     PairwiseLoss("bpr", "sum")(module.train()(left, right), torch.zeros(2, 1)).backward()
     for name, parameter in module.named_parameters():
@@ -338,8 +336,8 @@ SCORINGS = [
 
 @in_all_sizes
 @pytest.mark.parametrize("changed", SCORINGS, ids=lambda c: "-".join(map(str, c)) or "paper")
-def test_fast_scores_are_those_of_the_slow_loop(memory, weight_attention, n_aspects, changed):
-    module = network(memory=memory, weight_attention=weight_attention, n_aspects=n_aspects)
+def test_fast_scores_are_those_of_the_slow_loop(n_memory, attention_units, n_aspects, changed):
+    module = network(n_memory=n_memory, attention_units=attention_units, n_aspects=n_aspects)
     settings, given = PAPER._replace(**changed), known()
     scorer = REDAScorer(module, settings, given)
     expected = slow_scores(module, scorer, settings, given)
@@ -587,10 +585,9 @@ CHOICES = {
     "loss": ("bpr", "sigmoid", "literal"),
     "sampling": ("shared", "independent"),
     "user_pooling": ("mean", "sum", "population"),
-    "memory": (True, False),
-    "weight_attention": (True, False),
     "n_aspects": (1, 4),
-    "n_memory": (2, 9),
+    "n_memory": (2, 9, None),
+    "attention_units": (1, None),
     "n_negatives": (1, 5),
     "history_sharpness": (0, 10.0),
     "action_ratio": (0.2, 1),
@@ -620,8 +617,8 @@ EFFECTS = [
     ("n_aspects", 3),
     ("n_memory", 7),
     ("attention_units", 5),
-    ("memory", False),
-    ("weight_attention", False),
+    ("n_memory", None),
+    ("attention_units", None),
     ("loss", "sigmoid"),
     ("loss", "literal"),
     ("sampling", "independent"),
@@ -658,10 +655,8 @@ BAD = {
     **{name: ["nonsense", None] for name in CHOICES if isinstance(CHOICES[name][0], str)},
     "embedding_dim": [0, 2.5, "big", True],
     "n_aspects": [0],
-    "n_memory": [0, None],
-    "attention_units": [0],
-    "memory": ["no"],
-    "weight_attention": [None],
+    "n_memory": [0, True, "no"],
+    "attention_units": [0, 2.5],
     "n_negatives": [0, 0.5],
     "max_pairs": [0, 1.5],
     "history_sharpness": [-1, float("nan"), "a"],
@@ -687,7 +682,7 @@ def test_the_loss_falls_and_the_ranks_are_recorded(log):
     for epoch in model.history_:
         assert 1 <= epoch["relation_rank"] <= 8
         assert 1 <= epoch["memory_rank"] <= 6
-    assert "memory_rank" not in fitted(log, memory=False).history_[0]
+    assert "memory_rank" not in fitted(log, n_memory=None).history_[0]
 
 
 def test_effective_rank_counts_directions():
@@ -708,7 +703,7 @@ def blocks():
     "params",
     [
         {},
-        {"memory": False, "history_sharpness": 3.0},
+        {"n_memory": None, "history_sharpness": 3.0},
         {"n_aspects": 1, "sampling": "independent"},
         {"loss": "sigmoid", "user_pooling": "population"},
     ],
@@ -903,7 +898,7 @@ def test_user_profiles_are_distributions(model):
 
 
 def test_without_memory_there_are_no_distributions(log):
-    model = fitted(log, memory=False)
+    model = fitted(log, n_memory=None)
     pair = [[model.item_ids_[0], model.item_ids_[1]]]
     assert model.relation_embedding(pair).shape == (1, 8)
     assert model.user_profile(model.user_ids_[:2]).shape == (2, 8)
@@ -911,7 +906,7 @@ def test_without_memory_there_are_no_distributions(log):
         lambda: model.relation_distribution(pair),
         lambda: model.user_profile(model.user_ids_[:2], kind="memory"),
     ):
-        with pytest.raises(ValueError, match="memory=False"):
+        with pytest.raises(ValueError, match="n_memory=None"):
             ask()
     with pytest.raises(ValueError, match="kind='bars'; choose one of"):
         model.user_profile(model.user_ids_[:2], kind="bars")
@@ -972,7 +967,7 @@ def test_nobody_has_no_history_to_point_to(model):
 def test_the_papers_preset_has_no_extension():
     paper = REDA.from_preset("paper")
     assert (paper.embedding_dim, paper.n_memory, paper.attention_units) == (128, 20, 10)
-    assert paper.memory and paper.weight_attention and paper.n_aspects == 3
+    assert paper.n_aspects == 3
     assert paper.prior_weight == paper.history_sharpness == 0
     assert paper.n_negatives == 1
     assert paper.user_pooling == "sum"
