@@ -37,10 +37,11 @@ from sklearn.base import BaseEstimator
 
 from benchmarks._common import RESULTS, Clock, keep, once, part_parser, shuffled, spread
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
-from skattrec.data import AttributeTable
+from skattrec.data import AttributeTable, Interactions, read_columns
 from skattrec.datasets import fetch_kaggle_movies, fetch_movielens
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveRandomOut
+from skattrec.models._eran_graphs import ItemGraph
 
 FIELDS = ["director", "genre", "company"]
 METRICS = [f"{name}@{k}" for name in ("precision", "ndcg") for k in (5, 10, 15)]
@@ -59,6 +60,12 @@ def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
         params |= {"max_epochs": 1, "recon_sample": 32, "hidden": (32,)}
     params |= {"random_state": seed, "verbose": 0}
     return ERAN(table, **params) if preset is None else ERAN.from_preset(preset, table, **params)
+
+
+def check_names(only: list[str], names: list[str]) -> None:
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise ValueError(f"no row is named {unknown[0]!r}; choose out of {names}")
 
 
 # --- the paper's tables ------------------------------------------------------------------
@@ -92,9 +99,7 @@ def kaggle(seeds: int, quick: bool, only: list[str] | None = None) -> None:
     # the rows that stay as they are
     kept: dict[str, Any] = {}
     if only is not None:
-        unknown = sorted(set(only) - set(rows))
-        if unknown:
-            raise ValueError(f"no row is named {unknown[0]!r}; choose out of {list(rows)}")
+        check_names(only, list(rows))
         earlier = json.loads((RESULTS / "papers_eran_kaggle.json").read_text())["rows"]
         kept = {name: row for name, row in earlier.items() if name not in only}
     result: dict[str, Any] = {
@@ -288,19 +293,33 @@ class Cold:
         return float(np.mean(got / ideal))
 
 
-def changed(model: ERAN, **params) -> ERAN:
+def rates_of(model: ERAN, X: pd.DataFrame) -> np.ndarray:
+    """Return how often each item's pairs were bought together: weights of rows of new items.
+
+    As `cold_training` has them, for a model that was trained without.
+    """
+    log = Interactions(read_columns(X))
+    graph = ItemGraph.build(
+        log.to_csr(log.positive),
+        model._encoded,
+        unfiltered=model.copurchase_network,
+        expected=True,
+    )
+    return graph.attribute_rows.weights
+
+
+def changed(model: ERAN, weights: np.ndarray | None, **params) -> ERAN:
     """Return the same trained net under other rules for new items, which act on scores alone.
 
-    ``equal_rows``: all neighbours of a new item are alike, as eq. 14 has them.
+    `weights`: of the neighbours of new items; None: all alike, as eq. 14 has them.
     """
     other = copy(model)
     scorer = copy(model._scorer)
-    scorer.aggregation = params.get("cold_aggregation", scorer.aggregation)
-    scorer.activity_weight = params.get("activity_weight", scorer.activity_weight)
-    if params.get("equal_rows"):
-        scorer.attribute_rows = copy(scorer.attribute_rows)
-        scorer.attribute_rows.weights = None
-        scorer.references = {}
+    scorer.aggregation = params["cold_aggregation"]
+    scorer.activity_weight = params["activity_weight"]
+    scorer.attribute_rows = copy(scorer.attribute_rows)
+    scorer.attribute_rows.weights = weights
+    scorer.references = {}
     other._scorer = scorer
     return other
 
@@ -317,27 +336,30 @@ def judge_cold(task: Cold, model: ERAN) -> dict:
     return task.judge(table, catalogue)
 
 
-def cold(seeds: int, quick: bool) -> None:
+def cold(seeds: int, quick: bool, only: list[str] | None = None) -> None:
     X, table = movies()
+    # aggregation over past items, weight of the user's activity, whether rows are weighted
     rules = {
-        "printed: min": {
-            "equal_rows": True,
-            "cold_aggregation": "min",
-            "activity_weight": None,
-        },
-        "max": {"equal_rows": True, "cold_aggregation": "max", "activity_weight": None},
-        "mean": {"equal_rows": True, "cold_aggregation": "mean", "activity_weight": None},
-        "max, users comparable": {"equal_rows": True, "cold_aggregation": "max"},
-        "mean, users comparable": {"equal_rows": True, "cold_aggregation": "mean"},
-        "mean, users comparable, expected rows": {},
-        "max, users comparable, expected rows": {"cold_aggregation": "max"},
+        "printed: min": ("min", None, False),
+        "max": ("max", None, False),
+        "mean": ("mean", None, False),
+        "max, users comparable": ("max", 1.0, False),
+        "mean, users comparable": ("mean", 1.0, False),
+        "mean, users comparable, expected rows": ("mean", 1.0, True),
+        "max, users comparable, expected rows": ("max", 1.0, True),
     }
     trained = {
         "accurate": {},
         "accurate, no cold training": {"cold_training": 0.0},
     }
+    printed = "paper: printed (L1)"
     if quick:
         trained, rules = {"accurate": {}}, dict(list(rules.items())[:2])
+    earlier: dict[str, Any] = {}
+    if only is not None:
+        check_names(only, [*trained, printed])
+        earlier = json.loads((RESULTS / "papers_eran_cold.json").read_text())["held_out"]
+        trained = {name: params for name, params in trained.items() if name in only}
     result = {
         "fields": FIELDS,
         "presets": ERAN.presets,
@@ -362,33 +384,34 @@ def cold(seeds: int, quick: bool) -> None:
             for setting, params in trained.items():
 
                 def by_rule(model, task=task):
-                    model.fit(task.train)
-                    # without cold training a model has no other rows than equal ones
-                    return {
-                        rule: judge_cold(
-                            task, changed(model, **{"activity_weight": 1.0} | switches)
+                    rates = rates_of(model.fit(task.train), task.train)
+                    found = {}
+                    for rule, (aggregation, activity, weighted) in rules.items():
+                        other = changed(
+                            model,
+                            rates if weighted else None,
+                            cold_aggregation=aggregation,
+                            activity_weight=activity,
                         )
-                        for rule, switches in rules.items()
-                        if model.cold_training or switches.get("equal_rows")
-                    }
+                        found[rule] = judge_cold(task, other)
+                    return found
 
                 model = eran("accurate", table, seed, quick, **params)
                 found = once(table_name, setting, seed, model, by_rule, quick=quick)
                 for rule, values in found.items():
                     rows.setdefault(f"{setting}: {rule}", []).append(values)
-            if not quick:
+            if not quick and (only is None or printed in only):
                 paper = eran("paper", table, seed, quick, net_weight=0.0)
-                name = "paper: printed (L1)"
                 values = once(
                     table_name,
-                    name,
+                    printed,
                     seed,
                     paper,
                     lambda model, task=task: judge_cold(task, model.fit(task.train)),
                     quick=quick,
                 )
-                rows.setdefault(name, []).append(values)
-            result["held_out"][label] = {
+                rows.setdefault(printed, []).append(values)
+            result["held_out"][label] = earlier.get(label, {}) | {
                 name: {k: spread([one[k] for one in found]) for k in found[0]}
                 for name, found in rows.items()
             }
@@ -527,14 +550,14 @@ PARTS = {
 def main() -> None:
     parser = part_parser(__doc__, PARTS, seeds=None)
     parser.add_argument(
-        "--only", nargs="*", help="rows of part kaggle to run; the others stay as they are"
+        "--only", nargs="*", help="models to run, of kaggle or cold; other rows stay as they are"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
     run, seeds = PARTS[options.part]
     if options.only is not None:
-        if options.part != "kaggle":
-            parser.error("--only goes with --part kaggle")
+        if options.part not in ("kaggle", "cold"):
+            parser.error("--only goes with --part kaggle or cold")
         run = partial(run, only=options.only)
     run(1 if options.quick else options.seeds or seeds, options.quick)
 
