@@ -303,6 +303,7 @@ def rates_of(model: ERAN, X: pd.DataFrame) -> np.ndarray:
         log.to_csr(log.positive),
         model._encoded,
         unfiltered=model.copurchase_network,
+        mask_isolated=model.mask_isolated,
         expected=True,
     )
     return graph.attribute_rows.weights

@@ -252,8 +252,7 @@ class ItemGraph(NamedTuple):
     networks : Neighbours
         Of the trained items.
     present : ndarray of bool of shape (n_items, K)
-        Which fields of a trained item take part in its attention: those in which it has a
-        neighbour, for all others have one and the same code there.
+        Which fields of a trained item take part in its attention.
     attribute_rows : AttributeRows or None
         Connects items that only attributes know.
     """
@@ -270,6 +269,7 @@ class ItemGraph(NamedTuple):
         attributes: EncodedAttributes | None,
         *,
         unfiltered: bool,
+        mask_isolated: bool,
         expected: bool,
     ) -> ItemGraph:
         """Connect items.
@@ -282,6 +282,8 @@ class ItemGraph(NamedTuple):
         unfiltered : bool
             Whether there is a network of all co-purchases, named "item"; without attributes
             there is no other.
+        mask_isolated : bool
+            Whether a field without neighbours is not present; one without values never is.
         expected : bool
             See `AttributeRows`.
         """
@@ -290,16 +292,29 @@ class ItemGraph(NamedTuple):
         if attributes is not None:
             fields = distinct_fields((*fields, *attributes.fields), "ERAN")
         networks = attribute_networks(bought, attributes, unfiltered=unfiltered)
-        present = networks.degrees.T > 0
         if attributes is None:
-            return cls(fields, networks, present, None)
+            return cls(fields, networks, _present(networks, None, mask_isolated), None)
         rows = AttributeRows(attributes, networks, unfiltered=unfiltered, expected=expected)
+        present = _present(networks, attributes, mask_isolated)
         return cls(fields, networks, present, rows)
 
     @property
     def isolated(self) -> NDArray[np.float64]:
         """Share of the items without any neighbour, of shape (K,)."""
         return np.mean(self.networks.degrees == 0, axis=1)
+
+
+def _present(
+    networks: Neighbours, attributes: EncodedAttributes | None, mask_isolated: bool
+) -> NDArray[np.bool_]:
+    if mask_isolated:
+        return networks.degrees.T > 0
+    n_items = networks.n_columns
+    n_attributes = 0 if attributes is None else len(attributes.fields)
+    known = [np.ones(n_items, dtype=bool)] * (networks.n_networks - n_attributes)
+    if attributes is not None:
+        known += [np.diff(indptr[: n_items + 1]) > 0 for indptr in attributes.indptr]
+    return np.column_stack(known)
 
 
 # the network of all co-purchases, which speaks of the item itself

@@ -76,6 +76,9 @@ class ERAN(FieldMasking, NeuralRecommender):
     copurchase_network : bool, default=False
         Whether the network of all co-purchases, of whatever attributes, is one more field, named
         "item". It knows nothing of new items.
+    mask_isolated : bool, default=True
+        Whether a field in which an item has no neighbour leaves the attention. All such items
+        have one and the same code there. A field in which an item has no value always leaves it.
     alpha : float, default=1.0
         Weight of the ranking loss in eq. 12; the paper has 1500. 0 leaves it out (eRAN-L2), and
         with it what it alone teaches: the attention vector of all users is then ones, there is
@@ -227,6 +230,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         "paper": {
             "hidden": (1024, 256),
             "encoder": "sigmoid",
+            "mask_isolated": False,
             "alpha": 1500.0,
             "net_weight": 1.0,
             "recon_sample": 512,
@@ -263,6 +267,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         hidden: Sequence[int] = (256,),
         encoder: str = "tanh",
         copurchase_network: bool = False,
+        mask_isolated: bool = True,
         alpha: float = 1.0,
         net_weight: float = 0.0,
         beta: float = 0.2,
@@ -296,6 +301,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         self.hidden = hidden
         self.encoder = encoder
         self.copurchase_network = copurchase_network
+        self.mask_isolated = mask_isolated
         self.alpha = alpha
         self.net_weight = net_weight
         self.beta = beta
@@ -378,6 +384,7 @@ class ERAN(FieldMasking, NeuralRecommender):
             interactions.to_csr(rows & interactions.positive),
             self._encoded,
             unfiltered=self.copurchase_network,
+            mask_isolated=self.mask_isolated,
             expected=self.cold_training > 0,
         )
 
@@ -413,7 +420,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         check_choices(self, _CHOICES)
         check_integer(self, "embedding_dim", "n_partners", "n_negatives")
         check_number(self, "alpha", "net_weight", "beta", "cold_training")
-        check_switches(self, "copurchase_network", "item_bias", "user_product")
+        check_switches(self, "copurchase_network", "mask_isolated", "item_bias", "user_product")
         check_widths(self, "hidden")
         if self.activity_weight not in (None, "auto"):
             try:

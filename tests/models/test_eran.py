@@ -193,7 +193,7 @@ def shared_rows(item, unfiltered):
 class ByHand:
     """Equations 1 to 14 in numpy, one item, field and past item at a time."""
 
-    def __init__(self, module, *, rows=None, new_rows=None, serving=False):
+    def __init__(self, module, *, rows=None, mask_isolated=True, new_rows=None, serving=False):
         self.w = {k: v.detach().double().numpy() for k, v in module.state_dict().items()}
         self.sigmoid = module.sigmoid
         self.K = module.n_networks
@@ -202,13 +202,21 @@ class ByHand:
         self.codes, self.present = {}, {}
         for item in range(N_ITEMS):
             self.codes[item] = [self.encode(k, S[k, item]) for k in range(self.K)]
-            self.present[item] = [bool(S[k, item].any()) for k in range(self.K)]
+            self.present[item] = [
+                bool(S[k, item].any()) if mask_isolated else self.has_value(k, item)
+                for k in range(self.K)
+            ]
         alone = [i for i in range(N_ITEMS) if not any(self.present[i])]
         if serving:  # an item without any neighbour is encoded as a new one
             new_rows = (new_rows or {}) | {i: shared_rows(i, self.unfiltered) for i in alone}
         for item, row in (new_rows or {}).items():
             self.codes[item] = [self.encode(k, row[k]) for k in range(self.K)]
             self.present[item] = [bool(row[k].any()) for k in range(self.K)]
+
+    def has_value(self, k, item):
+        if self.unfiltered and k == 0:
+            return True
+        return bool(cells(item, list(CELLS)[k - self.unfiltered]))
 
     def act(self, x):
         return 1 / (1 + np.exp(-x)) if self.sigmoid else np.tanh(x)
@@ -350,7 +358,7 @@ def log_of(lists=BOUGHT):
 
 
 def graph_of(interactions, attributes="cells", **switches):
-    settings = {"unfiltered": True, "expected": False} | switches
+    settings = {"unfiltered": True, "mask_isolated": True, "expected": False} | switches
     attributes = encoded_cells() if attributes == "cells" else attributes
     return ItemGraph.build(interactions.to_csr(interactions.positive), attributes, **settings)
 
@@ -544,11 +552,14 @@ def test_the_printed_loss_hardly_moves_where_the_order_is_wrong():
 # --- scoring -----------------------------------------------------------------------------
 
 
-def scorer(module, *, aggregation="mean", activity_weight=None, expected=False):
+def scorer(
+    module, *, aggregation="mean", activity_weight=None, mask_isolated=True, expected=False
+):
     graph = ItemGraph.build(
         bought(),
         encoded_cells(),
         unfiltered=module.n_networks == 3,
+        mask_isolated=mask_isolated,
         expected=expected,
     )
     return ERANScorer(
@@ -577,10 +588,11 @@ def queries(lists=BOUGHT, users=None):
 
 
 @pytest.mark.parametrize("encoder", ["tanh", "sigmoid"])
-def test_the_closed_form_is_the_loop_over_equation_13(encoder):
+@pytest.mark.parametrize("mask_isolated", [False, True])
+def test_the_closed_form_is_the_loop_over_equation_13(encoder, mask_isolated):
     module = network(encoder=encoder)
-    slow = ByHand(module, serving=True)
-    fast = scorer(module)
+    slow = ByHand(module, mask_isolated=mask_isolated, serving=True)
+    fast = scorer(module, mask_isolated=mask_isolated)
     found = fast.score_items(queries(), np.arange(N_ITEMS))
     for user in (0, 1, 3):
         z, own = slow.w["users"][user], BOUGHT[user]
@@ -779,7 +791,9 @@ def test_item_biases_start_at_the_logarithm_of_likes_or_of_likes_to_dislikes():
 def test_a_net_scores_alike_however_often_it_is_judged():
     """Item 6 was bought with nothing: scoring takes its attributes, training does not."""
     module = network()
-    graph = ItemGraph.build(bought(), encoded_cells(), unfiltered=True, expected=False)
+    graph = ItemGraph.build(
+        bought(), encoded_cells(), unfiltered=True, mask_isolated=True, expected=False
+    )
     present = graph.present.copy()
     assert not present[6].any()
     first, second = (
@@ -831,6 +845,7 @@ EFFECTS = {
     "hidden": (9, 7),
     "encoder": "sigmoid",
     "copurchase_network": True,
+    "mask_isolated": False,
     "alpha": 20.0,
     "net_weight": 1.0,
     "ranking_loss": "sigmoid",
@@ -852,7 +867,15 @@ EFFECTS = {
 def test_every_parameter_has_an_effect(log, name):
     # Adam is blind to the scale of a loss that stands alone
     base = {"net_weight": 0.1} if name in ("alpha", "ranking_loss") else {}
-    one, other = (fitted(log, **base | changed) for changed in ({}, {name: EFFECTS[name]}))
+    # all items have neighbours unless little is known of them
+    attributes = "all"
+    if name == "mask_isolated":
+        attributes = log.frame[["genre"]].assign(
+            pair=[f"p{n // 2}" for n in range(len(log.frame))]
+        )
+    one, other = (
+        fitted(log, attributes, **base | changed) for changed in ({}, {name: EFFECTS[name]})
+    )
     users = one.user_ids_
     assert np.abs(one.score_items(users) - other.score_items(users)).max() > 1e-3
 
@@ -973,7 +996,7 @@ def test_presets_are_parameters(log):
         ({"cold_training": 1.5}, "cold_training=1.5"),
         ({"alpha": 0.0}, "leave nothing to learn"),
         ({"item_bias": "yes"}, "item_bias='yes'"),
-        ({"user_product": None}, "user_product=None"),
+        ({"mask_isolated": None}, "mask_isolated=None"),
         ({"activity_weight": -1.0}, "activity_weight=-1.0"),
         ({"activity_weight": "log"}, "activity_weight='log'.* or 'auto', or None"),
     ],
