@@ -48,6 +48,14 @@ def part_parser(
     return parser
 
 
+def check_names(only: Iterable[str], names: Iterable[str]) -> None:
+    """Raise where a row that is asked for is none of a table's."""
+    names = list(names)
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise ValueError(f"no row is named {unknown[0]!r}; choose out of {names}")
+
+
 def movielens_100k() -> tuple[pd.DataFrame, AttributeTable]:
     """ML-100K, all ratings positive, with four fields of the Freebase graph."""
     folder = get_data_home() / "ml-100k-freebase"

@@ -35,7 +35,16 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from benchmarks._common import RESULTS, Clock, keep, once, part_parser, shuffled, spread
+from benchmarks._common import (
+    RESULTS,
+    Clock,
+    check_names,
+    keep,
+    once,
+    part_parser,
+    shuffled,
+    spread,
+)
 from skattrec import EASE, ERAN, ItemKNN, Popularity, RP3beta
 from skattrec.data import AttributeTable, Interactions, read_columns
 from skattrec.datasets import fetch_kaggle_movies, fetch_movielens
@@ -60,12 +69,6 @@ def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
         params |= {"max_epochs": 1, "recon_sample": 32, "hidden": (32,)}
     params |= {"random_state": seed, "verbose": 0}
     return ERAN(table, **params) if preset is None else ERAN.from_preset(preset, table, **params)
-
-
-def check_names(only: list[str], names: list[str]) -> None:
-    unknown = sorted(set(only) - set(names))
-    if unknown:
-        raise ValueError(f"no row is named {unknown[0]!r}; choose out of {names}")
 
 
 # --- the paper's tables ------------------------------------------------------------------

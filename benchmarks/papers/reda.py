@@ -34,6 +34,7 @@ import torch
 from benchmarks._common import (
     RESULTS,
     Clock,
+    check_names,
     keep,
     once,
     paired,
@@ -227,11 +228,7 @@ def table(
     baselines["prior alone"] = PriorAlone
     # the rows that stay as they are
     kept = {} if only is None else json.loads((RESULTS / f"{name}.json").read_text())["rows"]
-    unknown = sorted(set(only or ()) - {*baselines, *VARIANTS})
-    if unknown:
-        raise ValueError(
-            f"no row is named {unknown[0]!r}; choose out of {[*baselines, *VARIANTS]}"
-        )
+    check_names(only or (), [*baselines, *VARIANTS])
     for row in only or ():
         kept.pop(row, None)
     for row, make in baselines.items():
@@ -271,17 +268,19 @@ def add(name: str, result: dict[str, Any], row: str, found: dict[str, Any], quic
     keep(name, result, quick=quick, show=False)
 
 
-def convergence(part: str, seeds: int, quick: bool, only: list[int] | None) -> None:
+def convergence(part: str, seeds: int, quick: bool, only: list[str] | None) -> None:
     """Measure the paper's setting after more and more epochs."""
     task = Task(part, validation=True, quick=quick)
     task.drawn = [task.candidates(0)]
     result: dict[str, Any] = {"seeds": list(range(seeds)), "data": NAMES[part], "epochs": {}}
     name = f"papers_reda_convergence_{part}"
     kept = {}
+    grid = (1, 2) if quick else CONVERGENCE
+    check_names(only or (), map(str, grid))
     if only is not None and not quick:
         kept = json.loads((RESULTS / f"{name}.json").read_text())["epochs"]
-    for epochs in (1, 2) if quick else CONVERGENCE:
-        if only is not None and epochs not in only:
+    for epochs in grid:
+        if only is not None and str(epochs) not in only:
             if str(epochs) in kept:
                 result["epochs"][epochs] = kept[str(epochs)]
             continue
@@ -483,6 +482,8 @@ def main() -> None:
         "--only", nargs="*", help="rows, or epochs, to run; the others stay as they are"
     )
     options = parser.parse_args()
+    if options.only is not None and options.part in ("against_knn", "studies", "profiles"):
+        parser.error(f"--only does not go with --part {options.part}")
     torch.set_num_threads(1)
     seeds = 1 if options.quick else options.seeds
     if options.part == "against_knn":
@@ -492,8 +493,7 @@ def main() -> None:
     elif options.part == "profiles":
         profiles(seeds, options.quick)
     elif options.part == "convergence":
-        epochs = None if options.only is None else [int(number) for number in options.only]
-        convergence(options.data, seeds, options.quick, epochs)
+        convergence(options.data, seeds, options.quick, options.only)
     elif options.part == "tune":
         table(options.data, seeds, options.quick, validation=True, only=options.only)
     else:
