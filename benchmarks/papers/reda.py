@@ -71,7 +71,7 @@ SHRINKAGE = {"delicious": 50, "amazon_music": 50, "goodreads": 20}
 EPOCHS = {
     "delicious": {"paper": 90, "accurate": 30},
     "amazon_music": {"paper": 200, "accurate": 30},
-    "goodreads": {"paper": 90, "accurate": 10},
+    "goodreads": {"paper": 200, "accurate": 10},
 }
 CONVERGENCE = (10, 30, 90, 200, 400)
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
