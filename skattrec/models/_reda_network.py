@@ -49,8 +49,8 @@ class REDAModule(nn.Module):
         if n_memory:
             self.keys = drawn(n_memory, embedding_dim)
             self.slices = drawn(n_memory, embedding_dim)
-        # one product of vectors has all the weight
-        self.weighted = attention_units is not None and n_aspects > 1
+        # a single product has all the weight
+        self.attention: Linear | None = None
         if attention_units is not None and n_aspects > 1:
             self.attention = Linear(embedding_dim, attention_units, generator)
             self.attention_output = drawn(attention_units)
@@ -78,7 +78,7 @@ class REDAModule(nn.Module):
     def projections(self) -> Tensor:
         """Return what eqs. 3 and 6 multiply a product by, (n_memory + attention_units, dim)."""
         parts: list[Tensor] = [self.keys] if self.n_memory else []
-        if self.weighted:
+        if self.attention is not None:
             parts.append(self.attention.weight.T)
         return torch.cat(parts) if parts else self.aspects.new_zeros(0, self.width)
 
@@ -101,7 +101,7 @@ class REDAModule(nn.Module):
             What is pooled without memory attention.
         """
         weights = None
-        if self.weighted:
+        if self.attention is not None:
             assert logits is not None
             hidden = torch.relu(logits[..., self.n_memory :] + self.attention.offset)
             weights = (hidden @ self.attention_output).softmax(-1)  # eqs. 6 and 7
