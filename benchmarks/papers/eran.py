@@ -149,7 +149,7 @@ def kaggle(seeds: int, quick: bool, only: list[str] | None = None) -> None:
             keep("papers_eran_kaggle", result, quick=quick, show=False)
 
 
-def settings(seeds: int, quick: bool) -> None:
+def settings(seeds: int, quick: bool, only: list[str] | None = None) -> None:
     X, table = movies()
     train, _ = next(LeaveRandomOut(n_splits=1, random_state=0).split(X))
     X = X.iloc[train]
@@ -162,7 +162,12 @@ def settings(seeds: int, quick: bool) -> None:
         "without the product with the user": {"user_product": False},
         "without training on items as new": {"cold_training": 0.0},
     }
-    result = {"presets": ERAN.presets, "seeds": seeds, "rows": {}}
+    kept: dict[str, Any] = {}
+    if only is not None:
+        check_names(only, list(rows))
+        earlier = json.loads((RESULTS / "papers_eran_settings.json").read_text())["rows"]
+        kept = {name: row for name, row in earlier.items() if name not in only}
+    result: dict[str, Any] = {"presets": ERAN.presets, "rows": {}}
     judge = make_ranking_scorer(["ndcg@10"], candidates=100)
 
     def run(model):
@@ -172,6 +177,8 @@ def settings(seeds: int, quick: bool) -> None:
         return {"ndcg@10": float(value), "fit_cpu": clock.cpu}
 
     for name, params in rows.items():
+        if only is not None and name not in only:
+            continue
         found = [
             once(
                 "papers_eran_settings",
@@ -183,8 +190,10 @@ def settings(seeds: int, quick: bool) -> None:
             )
             for seed in range(seeds)
         ]
-        result["rows"][name] = {key: spread([one[key] for one in found]) for key in found[0]}
-        print(f"{name:40} nDCG@10 {result['rows'][name]['ndcg@10']['mean']:.4f}", flush=True)
+        kept[name] = {key: spread([one[key] for one in found]) for key in found[0]}
+        kept[name]["by_seed"] = [one["ndcg@10"] for one in found]
+        result["rows"] = {name: kept[name] for name in rows if name in kept}
+        print(f"{name:40} nDCG@10 {kept[name]['ndcg@10']['mean']:.4f}", flush=True)
         keep("papers_eran_settings", result, quick=quick, show=False)
 
 
@@ -554,14 +563,14 @@ PARTS = {
 def main() -> None:
     parser = part_parser(__doc__, PARTS, seeds=None)
     parser.add_argument(
-        "--only", nargs="*", help="models to run, of kaggle or cold; other rows stay as they are"
+        "--only", nargs="*", help="rows of kaggle, settings or cold to run; others stay as they are"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
     run, seeds = PARTS[options.part]
     if options.only is not None:
-        if options.part not in ("kaggle", "cold"):
-            parser.error("--only goes with --part kaggle or cold")
+        if options.part not in ("kaggle", "settings", "cold"):
+            parser.error("--only goes with --part kaggle, settings or cold")
         run = partial(run, only=options.only)
     run(1 if options.quick else options.seeds or seeds, options.quick)
 
