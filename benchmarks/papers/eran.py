@@ -563,7 +563,7 @@ PARTS = {
 def main() -> None:
     parser = part_parser(__doc__, PARTS, seeds=None)
     parser.add_argument(
-        "--only", nargs="*", help="rows of kaggle, settings or cold to run; others stay as they are"
+        "--only", nargs="*", help="rows of kaggle, settings or cold to run; others stay"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
