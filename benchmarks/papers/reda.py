@@ -65,8 +65,8 @@ MOST_USERS = {"delicious": 10_000, "amazon_music": 10_000, "goodreads": 2_000}
 # of the cosines of item kNN, chosen on the last items of the training lines (--part tune)
 SHRINKAGE = {"delicious": 50, "amazon_music": 50, "goodreads": 20}
 # Until the last items of the training lines gain no more (--part convergence): the preset's 90 are
-# those of Delicious. The 200 of Goodreads take more than an hour. The accurate setting, whose 30
-# are best on the two smaller sets, has a third of them on Goodreads, which has five times the likes
+# those of Delicious; Goodreads' 200 take an hour. The accurate setting, whose 30 are best on the
+# two smaller sets, has a third of them on Goodreads, which has five times the likes
 EPOCHS = {
     "delicious": {"paper": 90, "accurate": 30},
     "amazon_music": {"paper": 200, "accurate": 30},
