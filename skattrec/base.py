@@ -8,19 +8,19 @@ items, exclusions and blocks happens here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skattrec.checks import check_count, check_threshold
+from skattrec.candidates import as_rows, check_enough, frame_kind, with_gaps
+from skattrec.checks import check_choice, check_choices, check_count, check_switch, check_threshold
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
@@ -31,18 +31,18 @@ from skattrec.data.interactions import (
     as_frame,
     check_positions,
     has_columns,
-    joined,
     read_columns,
     read_ids,
     read_target,
     shown,
 )
 from skattrec.explanation import Explanation
-from skattrec.queries import Queries, check_kind, has_rows, is_table, listed, read_id_list
+from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
+from skattrec.questions import Questions
 from skattrec.topk import row_blocks, top_k
 
 
-class BaseRecommender(BaseEstimator, ABC):
+class BaseRecommender(Questions, BaseEstimator, ABC):
     """Base class of all recommenders.
 
     Item codes 0 to ``n_items - 1`` stand for ``item_ids_``. Codes from ``n_items`` on stand
@@ -68,6 +68,10 @@ class BaseRecommender(BaseEstimator, ABC):
     _represents_users_by_attributes: ClassVar[bool] = False
     # whether y is what predict estimates, and every row counts as liked
     _predicts_ratings: ClassVar[bool] = False
+    # names of what the last `fit` has set
+    _fitted_names: frozenset[str] = frozenset()
+    # whose frame `fit` was given, such as "pandas"; None: an array or a list
+    _frame_kind: str | None
 
     @classmethod
     def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:
@@ -122,6 +126,25 @@ class BaseRecommender(BaseEstimator, ABC):
             Missing ids, timestamps without an order, y that is not finite, no positive row; a
             parameter that cannot be used.
         """
+        learner = self._unfitted()
+        before = set(vars(learner))
+        learner._learn(X, y)
+        learner._fitted_names = frozenset(set(vars(learner)) - before)
+        self.__dict__ = learner.__dict__  # in one step: the estimator is never half of each
+        return self
+
+    def _unfitted(self) -> Self:
+        """Return an estimator with the same parameters and nothing that `fit` has set."""
+        other = type(self).__new__(type(self))
+        kept = {
+            name: value for name, value in vars(self).items() if name not in self._fitted_names
+        }
+        other.__dict__.update(kept)
+        other.__dict__.pop("_fitted_names", None)
+        return other
+
+    def _learn(self, X: Any, y: ArrayLike | None) -> None:
+        """Read, learn and keep; whatever is raised half-way, nobody keeps this estimator."""
         self._check_policies()
         if y is None and self._predicts_ratings:
             raise ValueError(
@@ -129,6 +152,7 @@ class BaseRecommender(BaseEstimator, ABC):
                 "is None: it predicts ratings"
             )
         interactions = self._read_fit(X, y)
+        self._frame_kind = frame_kind(X)
         self.user_ids_ = interactions.users.ids
         self.item_ids_ = interactions.items.ids
         self._users = interactions.users
@@ -145,7 +169,6 @@ class BaseRecommender(BaseEstimator, ABC):
         )
         self._encode_attributes()
         self._fit(interactions)
-        return self
 
     def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
         if has_columns(X):
@@ -189,10 +212,7 @@ class BaseRecommender(BaseEstimator, ABC):
 
     def _check_policies(self) -> None:
         """Check the parameters that this class reads itself."""
-        for name in ("unknown_user", "unknown_item"):
-            value = getattr(self, name)
-            if value not in ("average", "error"):
-                raise ValueError(f"{name}={value!r}; choose 'average' or 'error'")
+        check_choices(self, dict.fromkeys(("unknown_user", "unknown_item"), ("average", "error")))
         check_threshold(getattr(self, "positive_threshold", 0.0))
 
     def _with_items(self, item_attributes: Any) -> Self:
@@ -217,35 +237,6 @@ class BaseRecommender(BaseEstimator, ABC):
     def _add_items(self) -> None:
         """Take in items that joined ``_encoded`` after fit."""
         raise NotImplementedError(f"{type(self).__name__} does not take in further items")
-
-    def _shared_with(self, past: Codes, item: int) -> dict[Any, dict[str, tuple[Any, ...]]]:
-        """Return the attribute values that an item has in common with each past item, by id."""
-        return {
-            name: self._shared_values(int(code), item)
-            for name, code in zip(self._item_names(past), past, strict=True)
-        }
-
-    def _shared_values(self, code: int, item: int) -> dict[str, tuple[Any, ...]]:
-        """Return the attribute values that two items have in common, by field."""
-        if self._encoded is None:
-            return {}
-        common = {
-            name: tuple(self._encoded.shared(f, code, item))
-            for f, name in enumerate(self._encoded.fields)
-        }
-        return {name: values for name, values in common.items() if values}
-
-    def _known_fields(self, item: int) -> tuple[str, ...]:
-        """Return the fields in which an item has values."""
-        if self._encoded is None:
-            return ()
-        cells = [self._encoded.cell(f, item) for f in range(len(self._encoded.fields))]
-        return tuple(n for n, cell in zip(self._encoded.fields, cells, strict=True) if len(cell))
-
-    @property
-    def _n_codes(self) -> int:
-        """Number of item codes: trained, known by attributes, and one for any other."""
-        return len(self._items) + len(self._cold) + 1
 
     @abstractmethod
     def _fit(self, interactions: Interactions) -> None:
@@ -305,107 +296,21 @@ class BaseRecommender(BaseEstimator, ABC):
         """Refuse columns without names where fit's frame had them in another order."""
         check_positions(n_columns, getattr(self, "feature_names_in_", ()), type(self).__name__)
 
-    def _encode_items(
-        self, ids: NDArray[Any], *, name: str = "X", used: NDArray[np.bool_] | None = None
-    ) -> Codes:
-        """Return item codes, by the policy where an item of a used row is unknown."""
-        codes = self._known_items(ids)
-        unknown = codes < 0
-        check_kind(ids[unknown], self.item_ids_, f"item ids in {name}", "in fit")
-        refused = unknown if used is None else unknown & used
-        if refused.any() and self.unknown_item == "error":
-            row = int(np.flatnonzero(refused)[0])
-            raise ValueError(
-                f"item {shown(ids[row])} (row {row} of {name}; {int(refused.sum())} such row(s)) "
-                "was not seen in fit; leave it out, give it attributes if the model uses them, or "
-                "set unknown_item='average'"
-            )
-        return np.where(unknown, self._n_codes - 1, codes)
-
-    def _known_items(self, ids: NDArray[Any]) -> Codes:
-        codes = self._items.encode(ids)
-        if len(self._cold):
-            cold = self._cold.encode(ids)
-            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._items), codes)
-        return codes
-
-    def _queries(self, ids: NDArray[Any], histories: Any = None) -> Queries:
-        """Return the users with what they liked: in fit, or in fresh histories."""
-        codes = self._user_codes(ids)
-        lists = self._liked.take(np.where(codes < len(self._users), codes, -1))
-        served = codes >= 0
-        if has_rows(histories):
-            fresh, given = self._read_histories(ids, histories)
-            both = ItemLists(
-                np.concatenate([lists.indptr, lists.indptr[-1] + fresh.indptr[1:]]),
-                np.concatenate([lists.items, fresh.items]),
-            )
-            rows = np.arange(len(ids))
-            lists = both.take(np.where(given, rows + len(ids), rows))
-            if self._represents_users_by_histories:
-                served |= given
-        self._check_served(ids, served)
-        return Queries(codes, lists)
-
-    @property
-    def _represents_users_by_histories(self) -> bool:
-        """Whether a user whom fit never saw can be scored from a history."""
-        return True
-
-    def _pair_blocks(self, n_pairs: int) -> Iterator[slice]:
-        """Cut pairs into blocks: each has its user's history, and those of all may not fit."""
-        longest = int(self._liked.lengths.max(initial=1))
-        return row_blocks(n_pairs, 64 * (longest + 4))
-
-    def _user_codes(self, ids: NDArray[Any]) -> Codes:
-        """Return user codes: trained, known by attributes alone, -1 for any other."""
-        codes = self._users.encode(ids)
-        if len(self._cold_users):
-            cold = self._cold_users.encode(ids)
-            codes = np.where((codes < 0) & (cold >= 0), cold + len(self._users), codes)
-        return codes
-
-    def _check_served(self, ids: NDArray[Any], served: NDArray[np.bool_]) -> None:
-        """Raise, by the policy, where a user can not be served."""
-        check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
-        if self.unknown_user == "error" and not served.all():
-            row = int(np.flatnonzero(~served)[0])
-            by_histories = self._represents_users_by_histories
-            way_out = "give a history in histories=, or " if by_histories else ""
-            raise ValueError(
-                f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not "
-                f"seen in fit; {way_out}set unknown_user='average'"
-            )
-
-    def _read_histories(
-        self, ids: NDArray[Any], histories: Any
-    ) -> tuple[ItemLists, NDArray[np.bool_]]:
-        """Return fresh histories of these users, and which users have one."""
-        columns = read_columns(histories, name="histories")
-        users, row_users = Vocabulary.from_values(columns.users)
-        rows = users.encode(ids)
-        if not (rows >= 0).any():
-            check_kind(columns.users, ids, "user ids in histories", "in X")
-        times = np.zeros(len(row_users)) if columns.timestamps is None else columns.timestamps
-        order = np.lexsort((times, row_users))
-        used = np.isin(row_users, rows)
-        items = self._encode_items(columns.items, name="histories", used=used)
-        # an item that comes twice counts once, at its last place, as in fit
-        keys = pd.Series(row_users[order] * self._n_codes + items[order])
-        known = items[order] < self._n_codes - 1
-        order = order[~(keys.duplicated(keep="last").to_numpy() & known)]
-        lists = ItemLists.from_codes(row_users[order], items[order], len(users))
-        return lists.take(rows), rows >= 0
-
     # --- predict, recommend ------------------------------------------------------------
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(
+        self, X: Any, *, histories: Any = None, item_attributes: Any = None
+    ) -> NDArray[Any]:
         """Estimate the score of each pair.
 
         Parameters
         ----------
         X : frame or array-like of shape (n_pairs, at least 2)
             Users and items, as in `fit`: by name in a frame, else in the order user, item.
+        histories : frame or array-like of (user, item[, timestamp]) rows, default=None
+            See `recommend`.
+        item_attributes : AttributeTable, frame or dict, default=None
+            Attributes of further items, see `recommend`.
 
         Returns
         -------
@@ -419,8 +324,15 @@ class BaseRecommender(BaseEstimator, ABC):
             fit on a frame whose columns were in another order than user, item.
         """
         check_is_fitted(self)
+        if item_attributes is not None:
+            return self._with_items(item_attributes).predict(X, histories=histories)
         users, items = self._read_pairs(X)
         codes = self._encode_items(items)
+        if has_rows(histories):
+            queries = self._queries(users, histories)
+            blocks = self._pair_blocks(len(users))
+            scores = [self._score_pairs(queries.take(b), codes[b]) for b in blocks]
+            return self._link(np.concatenate(scores))
         self._check_served(users, self._user_codes(users) >= 0)
         blocks = self._pair_blocks(len(users))
         scores = [self._score_pairs(self._queries(users[b]), codes[b]) for b in blocks]
@@ -471,12 +383,16 @@ class BaseRecommender(BaseEstimator, ABC):
         X: Any,
         *,
         n_recommendations: int = 10,
-        candidates: ArrayLike | None = None,
+        candidates: Any = None,
         exclude_seen: bool = True,
         exclude_interactions: Any = None,
+        exclude_items: ArrayLike | None = None,
         histories: Any = None,
         item_attributes: Any = None,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        on_short: str = "raise",
+        unknown_candidates: str = "raise",
+        output: str = "arrays",
+    ) -> Any:
         """Recommend items to users.
 
         Parameters
@@ -485,13 +401,17 @@ class BaseRecommender(BaseEstimator, ABC):
             User ids.
         n_recommendations : int, default=10
             Items per user.
-        candidates : array-like of item ids, default=None
-            What may be recommended; None stands for all items of `fit`. Items that only
-            ``item_attributes`` knows may be named where the model can score them.
+        candidates : array-like of item ids, or rows of (user, item), default=None
+            What may be recommended: a list for all users, or a frame or array with the candidates
+            of each user. None stands for all items of `fit`. Items that only ``item_attributes``
+            knows may be named where the model can score them.
         exclude_seen : bool, default=True
             Whether to leave out what the user met in `fit` or has in `histories`.
         exclude_interactions : frame or array-like of (user, item) rows, default=None
             Further pairs not to recommend, such as purchases since `fit`; unknown ids in it are
+            ignored.
+        exclude_items : array-like of item ids, default=None
+            Items not to recommend to anybody, such as those out of stock; unknown ids in it are
             ignored.
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             What users liked lately. It takes the place of the history from `fit` for the users
@@ -500,6 +420,14 @@ class BaseRecommender(BaseEstimator, ABC):
             Attributes of further items, which `candidates` may then name, in the fields of the
             fitted table, for models that can score an item by its attributes. Items that the
             model knows already keep the attributes they had in `fit`. Any cell may be missing.
+        on_short : {"raise", "pad"}, default="raise"
+            What to do if fewer items than `n_recommendations` are left for a user: raise an error
+            before anything is scored, or end the list with missing ids (NaN among floats, else
+            None in an array of objects) and scores of -inf.
+        unknown_candidates : {"raise", "ignore"}, default="raise"
+            What to do about `candidates` that neither `fit` nor attributes know.
+        output : {"arrays", "frame"}, default="arrays"
+            Two arrays, or one frame with a row for each recommendation.
 
         Returns
         -------
@@ -508,13 +436,30 @@ class BaseRecommender(BaseEstimator, ABC):
         scores : ndarray of shape (n_users, n_recommendations)
             What `predict` returns for these pairs.
 
+        With ``output="frame"`` instead
+
+        recommendations : frame with the columns user, rank, item, score
+            Ranks begin at 1. A short list has fewer rows. The frame is a pandas, polars or pyarrow
+            one as X is, or else as that of `fit` was; `explain` takes it as it is.
+
         Raises
         ------
         ValueError
             Fewer items are left for a user than asked for; a candidate that does not exist;
             an unknown user under the policy "error".
+
+        Warns
+        -----
+        UserWarning
+            Users that `fit` never saw, and that `histories` does not name, under the policy
+            "average".
         """
         check_is_fitted(self)
+        check_count(n_recommendations, "n_recommendations")
+        check_switch(exclude_seen, "exclude_seen")
+        check_choice(on_short, "on_short", ("raise", "pad"))
+        check_choice(unknown_candidates, "unknown_candidates", ("raise", "ignore"))
+        check_choice(output, "output", ("arrays", "frame"))
         if item_attributes is not None:
             return self._with_items(item_attributes).recommend(
                 X,
@@ -522,91 +467,36 @@ class BaseRecommender(BaseEstimator, ABC):
                 candidates=candidates,
                 exclude_seen=exclude_seen,
                 exclude_interactions=exclude_interactions,
+                exclude_items=exclude_items,
                 histories=histories,
+                on_short=on_short,
+                unknown_candidates=unknown_candidates,
+                output=output,
             )
         ids = self._read_users(X)
-        queries = self._queries(ids, histories)
-        pool, pool_ids = self._read_candidates(candidates)
-        excluded = self._excluded(ids, queries, exclude_seen, exclude_interactions, histories)
-        check_count(n_recommendations, "n_recommendations")
-        columns = np.empty((len(ids), n_recommendations), dtype=np.int64)
-        values = []
-        place = np.full(self._n_codes, -1)
-        place[pool] = np.arange(len(pool))
-        for block in row_blocks(len(ids), 16 * len(pool)):
-            scores = self._score_items(queries.take(block), pool)
-            scores = _masked(scores, excluded.take(np.arange(len(ids))[block]), place)
-            self._check_enough(scores, ids[block], n_recommendations, "item")
-            columns[block], best = top_k(scores, n_recommendations)
-            values.append(best)
-        scores = np.concatenate(values) if values else np.empty(columns.shape)
-        return pool_ids[columns], self._link(scores)
+        queries = self._queries(ids, histories, warn_of_unknown=True)
+        excluded = self._excluded(
+            ids,
+            queries,
+            seen=exclude_seen,
+            interactions=exclude_interactions,
+            items=exclude_items,
+            histories=histories,
+        )
+        pool = self._read_candidates(candidates, ids, excluded, unknown_candidates)
+        if on_short == "raise":
+            check_enough(pool.left, ids, n_recommendations, "item")
+        columns, scores = pool.best(queries, n_recommendations)
+        scores = self._linked(scores)
+        if output == "frame":
+            kind = frame_kind(X) or self._frame_kind or "pandas"
+            found = ("item", self._ids_of(pool.codes))
+            return as_rows(kind, ("user", ids), found, columns, scores)
+        return with_gaps(self._ids_of(pool.codes), columns), scores
 
-    def _read_candidates(self, candidates: ArrayLike | None) -> tuple[Codes, NDArray[Any]]:
-        """Return distinct candidate codes and their ids."""
-        if candidates is None:
-            return np.arange(len(self._items)), self.item_ids_
-        ids = read_id_list(candidates, name="candidates", role="item")
-        codes = self._known_items(ids)
-        if (codes < 0).any():
-            bad = ids[codes < 0]
-            check_kind(bad, self.item_ids_, "item ids in candidates", "in fit")
-            raise ValueError(
-                f"candidates name {len(bad)} item(s) that do not exist, such as {shown(bad[0])}: "
-                "neither seen in fit nor scorable by attributes"
-            )
-        codes = np.unique(codes)
-        trained = codes < len(self._items)
-        if trained.all():
-            return codes, self.item_ids_[codes]
-        cold = self._cold.ids[codes[~trained] - len(self._items)]
-        if not trained.any():
-            return codes, cold
-        return codes, joined(self.item_ids_[codes[trained]], cold)
-
-    def _excluded(
-        self,
-        ids: NDArray[Any],
-        queries: Queries,
-        exclude_seen: bool,
-        exclude_interactions: Any,
-        histories: Any,
-    ) -> ItemLists:
-        """Return the item codes that each user must not get."""
-        rows, items = [], []
-        if exclude_seen:
-            parts = [self._seen.take(self._users.encode(ids))]
-            if has_rows(histories):
-                parts.append(queries.histories)
-            rows += [part.owners for part in parts]
-            items += [part.items for part in parts]
-        if has_rows(exclude_interactions):
-            columns = read_columns(exclude_interactions, name="exclude_interactions")
-            users, row_users = Vocabulary.from_values(columns.users)
-            codes = self._known_items(columns.items)
-            known = codes >= 0
-            if not known.any():
-                what = "item ids in exclude_interactions"
-                check_kind(columns.items, self.item_ids_, what, "in fit")
-            asked = users.encode(ids)
-            if not (asked >= 0).any():
-                check_kind(columns.users, ids, "user ids in exclude_interactions", "in X")
-            lists = ItemLists.from_codes(row_users[known], codes[known], len(users))
-            lists = lists.take(asked)
-            rows.append(lists.owners)
-            items.append(lists.items)
-        if not rows:
-            return ItemLists.empty(len(ids))
-        return ItemLists.from_codes(np.concatenate(rows), np.concatenate(items), len(ids))
-
-    def _check_enough(self, scores: NDArray[Any], ids: NDArray[Any], n: int, what: str) -> None:
-        left = np.count_nonzero(scores != -np.inf, axis=1)
-        if (left < n).any():
-            row = int(np.argmin(left))
-            raise ValueError(
-                f"n_recommendations={n}, but only {left[row]} {what}(s) are left for "
-                f"{shown(ids[row])}; ask for fewer, or exclude less"
-            )
+    def _linked(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Return scores as `predict` gives them; -inf, where a list has ended, stays."""
+        return np.where(scores == -np.inf, scores, self._link(scores))
 
     def recommend_users(
         self,
@@ -615,7 +505,9 @@ class BaseRecommender(BaseEstimator, ABC):
         n_recommendations: int = 10,
         exclude_seen: bool = True,
         item_attributes: Any = None,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        on_short: str = "raise",
+        output: str = "arrays",
+    ) -> Any:
         """Find the users that an item should be shown to.
 
         Parameters
@@ -628,6 +520,10 @@ class BaseRecommender(BaseEstimator, ABC):
             Whether to leave out users who met the item in `fit`.
         item_attributes : AttributeTable, frame or dict, default=None
             Attributes of further items, see `recommend`.
+        on_short : {"raise", "pad"}, default="raise"
+            What to do if fewer users are left for an item, see `recommend`.
+        output : {"arrays", "frame"}, default="arrays"
+            Two arrays, or one frame with a row for each user who is found.
 
         Returns
         -------
@@ -636,6 +532,11 @@ class BaseRecommender(BaseEstimator, ABC):
         scores : ndarray of shape (n_items, n_recommendations)
             What `predict` returns for these pairs.
 
+        With ``output="frame"`` instead
+
+        found : frame with the columns item, rank, user, score
+            Of the same kind as that of `recommend`.
+
         Raises
         ------
         ValueError
@@ -643,29 +544,41 @@ class BaseRecommender(BaseEstimator, ABC):
             "error".
         """
         check_is_fitted(self)
+        check_count(n_recommendations, "n_recommendations")
+        check_switch(exclude_seen, "exclude_seen")
+        check_choice(on_short, "on_short", ("raise", "pad"))
+        check_choice(output, "output", ("arrays", "frame"))
         if item_attributes is not None:
             return self._with_items(item_attributes).recommend_users(
-                items, n_recommendations=n_recommendations, exclude_seen=exclude_seen
+                items,
+                n_recommendations=n_recommendations,
+                exclude_seen=exclude_seen,
+                on_short=on_short,
+                output=output,
             )
         ids = read_id_list(items, name="items", role="item")
         codes = self._encode_items(ids, name="items")
-        check_count(n_recommendations, "n_recommendations")
+        met = ItemLists.empty(len(ids))
+        if exclude_seen:
+            met = self._seen.transposed(self._n_codes).take(codes)
+        n_users = len(self._users)
+        if on_short == "raise":
+            check_enough(n_users - met.lengths, ids, n_recommendations, "user")
         everyone = self._queries(self.user_ids_)
-        columns, best = [], []
-        for block in row_blocks(len(ids), 24 * len(self._users)):
-            scores = self._score_items(everyone, codes[block])
-            if exclude_seen:
-                owners, seen = self._seen.owners, self._seen.items
-                for column, code in enumerate(codes[block]):
-                    scores[owners[seen == code], column] = -np.inf
-            self._check_enough(scores.T, ids[block], n_recommendations, "user")
-            top, values = top_k(np.ascontiguousarray(scores.T), n_recommendations)
-            columns.append(top)
-            best.append(values)
-        if not columns:
-            shape = (0, n_recommendations)
-            return self.user_ids_[np.zeros(shape, dtype=np.int64)], np.zeros(shape)
-        return self.user_ids_[np.concatenate(columns)], self._link(np.concatenate(best))
+        k = min(n_recommendations, n_users)
+        columns = np.full((len(ids), n_recommendations), -1)
+        scores = np.full((len(ids), n_recommendations), -np.inf)
+        for block in row_blocks(len(ids), 24 * n_users):
+            table = np.array(self._score_items(everyone, codes[block]).T, order="C")
+            masked = met.take(np.arange(len(ids))[block])
+            table[masked.owners, masked.items] = -np.inf
+            columns[block, :k], scores[block, :k] = top_k(table, k)
+        columns[scores == -np.inf] = -1
+        scores = self._linked(scores)
+        if output == "frame":
+            kind = frame_kind(items) or self._frame_kind or "pandas"
+            return as_rows(kind, ("item", ids), ("user", self.user_ids_), columns, scores)
+        return with_gaps(self.user_ids_, columns), scores
 
     # --- judge, explain ----------------------------------------------------------------
 
@@ -703,8 +616,9 @@ class BaseRecommender(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : frame or array-like of shape (n_pairs, at least 2)
-            Users and items, as in `predict`.
+        X : frame or array-like of shape (n_pairs, 2)
+            Users and items, as in `predict`, such as the frame that `recommend` returns with
+            ``output="frame"``.
         histories : frame or array-like of (user, item[, timestamp]) rows, default=None
             See `recommend`.
         item_attributes : AttributeTable, frame or dict, default=None
@@ -721,6 +635,8 @@ class BaseRecommender(BaseEstimator, ABC):
         ------
         NotImplementedError
             The model has nothing to say about its scores.
+        ValueError
+            X is an array of recommended items, not of pairs.
         """
         check_is_fitted(self)
         if item_attributes is not None:
@@ -728,25 +644,30 @@ class BaseRecommender(BaseEstimator, ABC):
                 X, histories=histories, item_names=item_names
             )
         users, items = self._read_pairs(X)
+        if not has_columns(X):
+            self._check_pairs(X, users)
         queries, codes = self._queries(users, histories), self._encode_items(items)
         explanation = self._explain(queries, codes, users, items)
         if item_names is None:
             return explanation
         return explanation.named(item_names)
 
+    def _check_pairs(self, X: Any, users: NDArray[Any]) -> None:
+        """Raise ValueError if an array holds the items of `recommend` in place of pairs."""
+        rows = listed(X)
+        strangers = self._users.encode(users) < 0
+        items = self._known_items(users) >= 0
+        if rows.shape[1] > 3 or (len(users) and (strangers & items).all()):
+            raise ValueError(
+                f"X has {rows.shape[1]} columns without names, the first with ids such as "
+                f"{shown(users[0])}; explain takes rows of user and item. To explain "
+                "recommendations, hand over the frame of recommend(..., output='frame')"
+            )
+
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:
         raise NotImplementedError(f"{type(self).__name__} does not explain its scores")
-
-    def _item_names(self, codes: Codes) -> NDArray[Any]:
-        """Return the ids of item codes, None for the code of any other item."""
-        n = len(self._items)
-        names = np.full(len(codes), None, dtype=object)
-        warm, cold = codes < n, (codes >= n) & (codes < n + len(self._cold))
-        names[warm] = self.item_ids_[codes[warm]]
-        names[cold] = self._cold.ids[codes[cold] - n]
-        return names
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -771,12 +692,3 @@ def _encode(
         return None
     ids = np.concatenate([trained.ids.astype(object), cold.ids.astype(object)])
     return table.encode(ids).restrict(len(trained)).append_empty_row()
-
-
-def _masked(scores: NDArray[Any], excluded: ItemLists, place: Codes) -> NDArray[Any]:
-    """Return scores with -inf at each row's excluded items; `place` maps codes to columns."""
-    rows, columns = excluded.owners, place[excluded.items]
-    inside = columns >= 0
-    scores = np.array(scores)
-    scores[rows[inside], columns[inside]] = -np.inf
-    return scores

@@ -72,8 +72,19 @@ def check_choices(
 def check_switches(estimator: Any, *names: str) -> None:
     """Raise where one of these parameters is neither True nor False."""
     for name in names:
-        if not isinstance(getattr(estimator, name), (bool, np.bool_)):
-            raise ValueError(f"{name}={getattr(estimator, name)!r}; choose True or False")
+        check_switch(getattr(estimator, name), name)
+
+
+def check_switch(value: Any, name: str) -> None:
+    """Raise ValueError unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}={value!r}; choose True or False")
+
+
+def check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of these strings."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}={value!r}; choose one of {allowed}")
 
 
 def check_widths(estimator: Any, *names: str) -> None:

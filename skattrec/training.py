@@ -69,7 +69,10 @@ class RecommenderNet(NeuralNet):
 
 
 class KeepWholeEpochs(Callback):
-    """Undoes the epoch that Ctrl-C cut short: the weights of the last whole epoch stay."""
+    """Undoes the epoch that Ctrl-C cut short: the weights of the last whole epoch stay.
+
+    In the first epoch there are none yet: the interrupt goes on to whoever called `fit`.
+    """
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Note that an epoch is under way."""
@@ -87,16 +90,18 @@ class KeepWholeEpochs(Callback):
         self.weights_ = None
         if not interrupted:
             return
-        net.interrupted_ = True
         if weights is None:
-            message = "training was interrupted in its first epoch; the weights are unfinished"
-        else:
-            net.module_.load_state_dict(weights)
-            message = (
-                f"training was interrupted in epoch {len(net.history)}, which leaves no trace; "
-                "the model is what the epochs before made it"
+            raise KeyboardInterrupt(
+                "training was interrupted in its first epoch: nothing is learnt"
             )
-        warnings.warn(message, UserWarning, stacklevel=2)
+        net.interrupted_ = True
+        net.module_.load_state_dict(weights)
+        warnings.warn(
+            f"training was interrupted in epoch {len(net.history)}, which leaves no trace; "
+            "the model is what the epochs before made it",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 class StopWhereDiverged(Callback):

@@ -395,6 +395,17 @@ def test_too_many_recommendations_name_the_user_with_the_fewest_left(popularity)
         popularity.recommend_users(["jaws", "alien"], n_recommendations=1)
 
 
+def test_predict_takes_histories_and_further_items():
+    model = Extendable(GENRES).fit(LOG)
+    new = pd.DataFrame({"genre": [["space", "horror"]]}, index=["dune"])
+    history = pd.DataFrame({"user": ["eve"], "item": ["alien"]})
+    assert_allclose(model.predict([["eve", "alien"]], histories=history), [2.0])
+    assert_allclose(
+        model.predict([["ann", "dune"], ["eve", "dune"]], item_attributes=new, histories=history),
+        [2.0, 2.0],
+    )
+
+
 def test_recommend_users_can_include_those_who_met_the_item(popularity):
     users, _ = popularity.recommend_users(["alien"], n_recommendations=3, exclude_seen=False)
     assert_array_equal(np.sort(users), [["ann", "bob", "cid"]])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -78,6 +79,78 @@ def test_recommender_contract(estimator, check):
     check(estimator)
 
 
+# --- failed fits -------------------------------------------------------------------------
+
+
+def breaks_after(model, error):
+    """Return the same estimator; its fit learns all, then raises."""
+
+    class Broken(type(model)):
+        def _fit(self, interactions):
+            super()._fit(interactions)
+            raise error
+
+    broken = Broken.__new__(Broken)
+    broken.__dict__.update(vars(model))
+    return broken
+
+
+def other_log(log):
+    """Return a log of other ids and another size."""
+    frame = log.data.assign(user="other-" + log.data["user"], item="other-" + log.data["item"])
+    return frame.iloc[: len(frame) // 2], log.target.iloc[: len(frame) // 2]
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("model", RECOMMENDERS, ids=lambda model: type(model).__name__)
+def test_a_refit_that_fails_leaves_the_former_model_whole(model, error):
+    log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    fitted = clone(model).fit(log.data, log.target)
+    users = fitted.user_ids_[:5]
+    before, names = fitted.recommend(users, n_recommendations=3), set(vars(fitted))
+    broken = breaks_after(fitted, error)
+    with pytest.raises(type(error)):
+        broken.fit(*other_log(log))
+    assert set(vars(broken)) == names
+    after = broken.recommend(users, n_recommendations=3)
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_array_equal(after[1], before[1])
+    pairs = log.data.iloc[:9]
+    np.testing.assert_array_equal(broken.predict(pairs), fitted.predict(pairs))
+
+
+@pytest.mark.parametrize("model", RECOMMENDERS, ids=lambda model: type(model).__name__)
+def test_a_first_fit_that_fails_leaves_an_unfitted_estimator(model):
+    log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    broken = breaks_after(clone(model), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(log.data, log.target)
+    assert set(vars(broken)) == set(vars(clone(model)))
+    for question in (broken.recommend, broken.score_items, broken.recommend_users):
+        with pytest.raises(NotFittedError):
+            question(["u000"])
+
+
+def test_a_refused_parameter_leaves_the_former_model_whole():
+    log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    model = EASE(regularization=10.0).fit(log.data)
+    before = model.recommend(model.user_ids_, n_recommendations=3)
+    model.regularization = -5
+    with pytest.raises(ValueError, match="regularization"):
+        model.fit(other_log(log)[0])
+    after = model.recommend(model.user_ids_, n_recommendations=3)
+    np.testing.assert_array_equal(after[0], before[0])
+
+
+def test_a_refit_forgets_what_only_the_former_fit_had():
+    log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
+    model = Popularity().fit(log.data)
+    assert hasattr(model, "feature_names_in_")
+    model.remark = "the user's own"
+    assert not hasattr(model.fit(log.data.to_numpy()[:, :2]), "feature_names_in_")
+    assert model.remark == "the user's own"
+
+
 # --- the kit catches who breaks the contract ---------------------------------------------
 
 
@@ -121,8 +194,8 @@ class IgnoresTheOrderOfHistories(TransitionKNN):
 
 
 class IgnoresCandidates(Popularity):
-    def _read_candidates(self, candidates):
-        return super()._read_candidates(None)
+    def _read_candidates(self, candidates, *rest):
+        return super()._read_candidates(None, *rest)
 
 
 class IgnoresSeed(Popularity):
@@ -132,10 +205,20 @@ class IgnoresSeed(Popularity):
 
 
 class ContinuesTheFirstFit(Popularity):
-    def _fit(self, interactions):
+    def fit(self, X, y=None):
         before = getattr(self, "popularity_", np.zeros(1)).mean()
-        super()._fit(interactions)
+        super().fit(X, y)
         self._scores = self._scores + before
+        return self
+
+
+class PadsWithAnItem(Popularity):
+    def recommend(self, X, **options):
+        found = super().recommend(X, **options)
+        if options.get("output") == "frame":
+            return found
+        items, scores = found
+        return np.where(scores == -np.inf, self.item_ids_[0], items), scores
 
 
 class SharesStateBetweenFits(Popularity):
@@ -240,6 +323,7 @@ BROKEN = [
     (PredictsOnAnotherScale, "check_recommendations", "predict must return the scores"),
     (RecommendsSeenItems, "check_exclusions", "must leave out the items that a user met"),
     (IgnoresCandidates, "check_exclusions", "must return the candidates"),
+    (PadsWithAnItem, "check_lists", "must end short lists with missing ids"),
     (DependsOnTheBatch, "check_independence", "must not depend on the other rows"),
     (DependsOnWorkingMemory, "check_independence", "must not depend on sklearn's working_memory"),
     (RaisesOnStrangers, "check_unknown_ids", "raised IndexError"),

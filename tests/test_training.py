@@ -222,12 +222,10 @@ def test_an_interrupted_epoch_leaves_the_weights_of_the_one_before():
     assert [r["epoch"] for r in history_records(net)] == [1, 2]
 
 
-def test_interruption_in_the_first_epoch_says_that_weights_are_unfinished():
-    interrupt = Interrupt(epoch=1)
-    with pytest.warns(UserWarning, match="first epoch"):
-        net = run(callbacks=[interrupt])
-    assert torch.equal(net.module_.weight, interrupt.weights_then)
-    assert history_records(net) == []
+def test_interruption_in_the_first_epoch_goes_on_to_the_caller():
+    # nothing whole has been learnt yet
+    with pytest.raises(KeyboardInterrupt, match="in its first epoch"):
+        run(callbacks=[Interrupt(epoch=1)])
 
 
 def test_interruption_keeps_the_best_of_the_whole_epochs():

@@ -41,6 +41,8 @@ class Popularity(BaseRecommender):
     [['alien' 'jaws']] [[0.67 0.33]]
     """
 
+    _tells_users_apart = False
+
     def __init__(
         self,
         *,

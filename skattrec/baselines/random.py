@@ -42,6 +42,8 @@ class Random(BaseRecommender):
     True
     """
 
+    _tells_users_apart = False
+
     def __init__(
         self,
         *,

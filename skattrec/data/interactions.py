@@ -375,6 +375,16 @@ class ItemLists:
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
         return ItemLists(indptr, self.items[np.repeat(starts, lengths) + offsets])
 
+    def transposed(self, n_items: int) -> ItemLists:
+        """Return for each item code the lists, ascending, in which it stands."""
+        return ItemLists.from_codes(self.items, self.owners, n_items)
+
+    def distinct(self) -> ItemLists:
+        """Return the distinct items of each list, ascending."""
+        width = int(self.items.max(initial=0)) + 1
+        keys = np.unique(self.owners * width + self.items)
+        return ItemLists.from_codes(keys // width, keys % width, len(self))
+
     def hashes(self) -> NDArray[np.int64]:
         """Return 64 bits for each list, the same for the same items in the same order."""
         places = np.arange(len(self.items)) - self.indptr[self.owners]

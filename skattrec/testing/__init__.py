@@ -19,6 +19,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     _fitting.check_tags,
     _serving.check_recommendations,
     _serving.check_exclusions,
+    _serving.check_lists,
     _serving.check_independence,
     _serving.check_unknown_ids,
     _serving.check_histories,

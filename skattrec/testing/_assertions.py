@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,14 @@ def check(condition: Any, promise: str) -> None:
     """Raise an AssertionError that states the promise unless the condition holds."""
     if not condition:
         raise AssertionError(promise)
+
+
+@contextmanager
+def unknown_users() -> Iterator[None]:
+    """Leave it to a recommender whether it warns of users that fit never saw."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 @contextmanager

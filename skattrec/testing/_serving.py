@@ -17,6 +17,7 @@ from skattrec.testing._assertions import (
     check,
     refuses,
     succeeds,
+    unknown_users,
 )
 from skattrec.testing._log import N_ASKED, codes_of, fitted, grid, pairs_of, prepared, target
 
@@ -134,6 +135,62 @@ def _check_candidates(model: Any, users: NDArray[Any]) -> None:
         model.recommend(users, n_recommendations=1, candidates=[*candidates, "nothing"])
 
 
+def check_lists(estimator: Any) -> None:
+    """Serve lists in the form that is asked for: padded, framed, from each user's candidates."""
+    model, log = fitted(estimator)
+    users, n_items = log.users, len(model.item_ids_)
+    left = n_items - log.seen(model.item_ids_).sum(axis=1)
+    full, _ = model.recommend(users, n_recommendations=int(left.min()))
+    with refuses("recommend for users with too little left", int(left.min()), "on_short"):
+        model.recommend(users, n_recommendations=n_items)
+    with succeeds("recommend with on_short='pad'"):
+        items, scores = model.recommend(users, n_recommendations=n_items, on_short="pad")
+    assert_array_equal(items[:, : full.shape[1]], full, "padding must not change what is left")
+    there = np.arange(n_items) < left[:, None]
+    check(
+        items.shape == there.shape and (pd.isna(items) == ~there).all(),
+        "on_short='pad' must end short lists with missing ids, and no others",
+    )
+    check((np.isneginf(scores) == ~there).all(), "scores of what pads a list must be -inf")
+
+    frame = model.recommend(users, n_recommendations=n_items, on_short="pad", output="frame")
+    check(isinstance(frame, pd.DataFrame), "recommend must give a pandas frame after a pandas fit")
+    assert_array_equal(list(frame.columns), ["user", "rank", "item", "score"])
+    assert_array_equal(frame["user"], np.repeat(users, left), "a row for each recommendation")
+    assert_array_equal(frame["item"], items[there], "rows must hold the items of the lists")
+    assert_array_equal(frame["rank"], np.concatenate([np.arange(n) + 1 for n in left]))
+    assert_close(frame["score"], scores[there], "rows must hold the scores of the lists")
+
+    best = model.recommend(users[:4], n_recommendations=3)
+    denied = [best[0][0, 0], best[0][1, 1], "nothing"]
+    later, _ = model.recommend(users[:4], n_recommendations=3, exclude_items=denied)
+    check(not np.isin(later, denied).any(), "exclude_items must leave these items out for all")
+    kept = [[item for item in row if item not in denied] for row in best[0]]
+    for row, items_left in zip(later, kept, strict=True):
+        assert_array_equal(row[: len(items_left)], items_left, "and leave all others in place")
+
+    own = pairs_of(users[:4], best[0][:, ::-1])
+    assert_same_recommendations(
+        model.recommend(users[:4], n_recommendations=3, candidates=own),
+        best,
+        "rows of (user, item) must be the candidates of each user",
+    )
+    other = own.assign(item=[*own["item"][:-1], "nothing"])
+    with refuses("an unknown candidate of one user", "nothing", "unknown_candidates"):
+        model.recommend(users[:4], n_recommendations=1, candidates=other)
+    short, _ = model.recommend(
+        users[:4],
+        n_recommendations=3,
+        candidates=other,
+        unknown_candidates="ignore",
+        on_short="pad",
+    )
+    assert_array_equal(short[:3], best[0][:3], "unknown candidates must be ignored on request")
+    for name in ("exclude_seen", "on_short", "unknown_candidates", "output"):
+        with refuses(f"recommend with {name}='no'", name, "no"):
+            model.recommend(users[:1], **{name: "no"})
+
+
 def check_independence(estimator: Any) -> None:
     """Score a pair alike, whatever else is asked and however it is cut into blocks."""
     model, log = fitted(estimator)
@@ -186,7 +243,7 @@ def check_unknown_ids(estimator: Any) -> None:
     with succeeds("score_items for an unknown user"):
         catalogue = model.score_items(users)
     check(np.isfinite(catalogue).all(), "unknown users must get finite scores")
-    with succeeds("recommend for an unknown user"):
+    with unknown_users(), succeeds("recommend for an unknown user"):
         items, scores = model.recommend(users, n_recommendations=N_ASKED)
     assert_close(
         model.predict(pairs_of(users, items)),
@@ -224,9 +281,10 @@ def check_histories(estimator: Any) -> None:
         [theirs.assign(user="new-0"), theirs.assign(user="new-1"), other.assign(user="new-2")]
     )
     new = ["new-0", "new-1", "new-2"]
-    with succeeds("recommend for new users with histories"):
+    with unknown_users(), succeeds("recommend for new users with histories"):
         served = model.recommend(new, n_recommendations=N_ASKED, histories=fresh)
         catalogue = model.score_items(new, histories=fresh)
+        told = model.predict(pairs_of(new, served[0]), histories=fresh)
     check(np.isfinite(served[1]).all(), "new users with histories must get finite scores")
     assert_close(
         catalogue[0], catalogue[1], "new users with equal histories must get equal scores"
@@ -236,14 +294,18 @@ def check_histories(estimator: Any) -> None:
         not any(set(items) & met for items, met in zip(served[0], past, strict=True)),
         "recommend must leave out the items of histories",
     )
+    assert_close(
+        told, served[1].ravel(), "predict with histories must return the scores of recommend"
+    )
     shuffled = fresh.sample(frac=1, random_state=0)
+    with unknown_users():
+        again = model.recommend(new, n_recommendations=N_ASKED, histories=shuffled)
+        alone = model.recommend(new[:1], n_recommendations=N_ASKED, histories=fresh)
     assert_same_recommendations(
-        model.recommend(new, n_recommendations=N_ASKED, histories=shuffled),
-        served,
-        "histories with timestamps must not depend on row order",
+        again, served, "histories with timestamps must not depend on row order"
     )
     assert_same_recommendations(
-        model.recommend(new[:1], n_recommendations=N_ASKED, histories=fresh),
+        alone,
         (served[0][:1], served[1][:1]),
         "the histories of users who are not asked for must change nothing",
     )
