@@ -70,7 +70,7 @@ class BaseRecommender(BaseEstimator, ABC):
     _predicts_ratings: ClassVar[bool] = False
 
     @classmethod
-    def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:
+    def from_preset(cls, name: str, /, **params: Any) -> Self:
         """Make an estimator with one of the class's named settings.
 
         Parameters
@@ -78,7 +78,7 @@ class BaseRecommender(BaseEstimator, ABC):
         name : str
             A key of ``presets``: "paper" is the setting of the model's own paper, "accurate" the
             most accurate one we know.
-        *args, **params
+        **params
             Constructor parameters; they win over the preset's.
 
         Returns
@@ -94,7 +94,7 @@ class BaseRecommender(BaseEstimator, ABC):
             raise ValueError(
                 f"{cls.__name__} has no preset {name!r}; choose one of {sorted(cls.presets)}"
             )
-        return cls(*args, **(cls.presets[name] | params))
+        return cls(**(cls.presets[name] | params))
 
     # --- fit -------------------------------------------------------------------------
 

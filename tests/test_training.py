@@ -744,7 +744,9 @@ def test_ctrl_c_is_not_followed_by_a_second_training():
                 raise KeyboardInterrupt
 
     stop, made = Stop(), make_preferences(random_state=0)
-    model = AANMF(made.user_attributes, callbacks=[stop], batch_size=256, random_state=0)
+    model = AANMF(
+        user_attributes=made.user_attributes, callbacks=[stop], batch_size=256, random_state=0
+    )
     with pytest.warns(UserWarning, match="interrupted in epoch 3"):
         model.fit(made.data, made.target)
     per_epoch = len(model.net_.history[0, "batches"])
@@ -774,7 +776,9 @@ def test_a_model_that_gives_all_items_one_score_is_noticed(model):
 def test_the_error_names_a_weight_decay_that_is_there():
     made = make_preferences(random_state=0)
     with pytest.raises(ValueError, match=r"Lower lr=0\.005 or weight_decay=500, or"):
-        AANMF(made.user_attributes, weight_decay=500.0, random_state=0).fit(made.data, made.target)
+        AANMF(user_attributes=made.user_attributes, weight_decay=500.0, random_state=0).fit(
+            made.data, made.target
+        )
 
 
 # --- what was labelled as not liked is judged, too ------------------------------------------
