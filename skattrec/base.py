@@ -21,6 +21,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skattrec.checks import check_count, check_threshold
+from skattrec.data.attribute_forms import TableName
+from skattrec.data.attribute_signs import check_ids
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
@@ -170,13 +172,11 @@ class BaseRecommender(BaseEstimator, ABC):
         if data is None:
             return None
         table = AttributeTable.read(data, name)
-        role = name.split("_")[0]
-        ids = self.item_ids_ if role == "item" else self.user_ids_
-        if not np.isin(Vocabulary(table.ids).encode(ids), -1, invert=True).any():
-            raise ValueError(
-                f"{name} describes none of the {role}s in X: it has ids such as "
-                f"{shown(table.ids[0])}, X has ids such as {shown(ids[0])}"
-            )
+        items, users = self.item_ids_, self.user_ids_
+        if name == "item_attributes":
+            check_ids(table, name, items, users, takes_other=hasattr(self, "user_attributes"))
+        else:
+            check_ids(table, name, users, items, takes_other=hasattr(self, "item_attributes"))
         return table
 
     def _encode_attributes(self) -> None:
@@ -207,8 +207,7 @@ class BaseRecommender(BaseEstimator, ABC):
                 )
             )
         model = copy(self)
-        table = AttributeTable.read(item_attributes, "item_attributes", empty_fields=True)
-        model._attributes = self._attributes.extend(table)
+        model._attributes = self._attributes.extend(item_attributes)
         model._cold = Vocabulary(_further_ids(self._items, model._attributes, True))
         model._encode_attributes()
         model._add_items()
@@ -747,6 +746,15 @@ class BaseRecommender(BaseEstimator, ABC):
         names[warm] = self.item_ids_[codes[warm]]
         names[cold] = self._cold.ids[codes[cold] - n]
         return names
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        # of a copy with short names for tables; scikit-learn's printer breaks the lines of what
+        # has BaseEstimator's own __repr__
+        kind = type(type(self).__name__, (type(self),), {"__repr__": BaseEstimator.__repr__})
+        brief: Any = object.__new__(kind)
+        for name, value in self.get_params(deep=False).items():
+            setattr(brief, name, TableName.of(value))
+        return BaseEstimator.__repr__(brief, N_CHAR_MAX)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

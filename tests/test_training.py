@@ -815,7 +815,9 @@ def test_training_on_labels_is_judged_by_the_auc_of_held_out_rows(model, labelle
 
             return judge._replace(score=score)
 
-    fitted = Spied(made.item_attributes, max_epochs=2, random_state=0).fit(made.data, liked)
+    fitted = Spied(item_attributes=made.item_attributes, max_epochs=2, random_state=0).fit(
+        made.data, liked
+    )
     judged = [epoch["valid_auc"] for epoch in fitted.history_]
     # an untrained network of single precision has near ties
     assert judged == pytest.approx(expected, abs=2e-3)
@@ -826,7 +828,7 @@ def test_training_on_labels_is_judged_by_the_auc_of_held_out_rows(model, labelle
 def test_labels_that_are_not_trained_on_are_not_judged(model, labelled):
     made, liked = labelled
     settings = {"max_epochs": 1, "random_state": 0, "negatives": "sampled"}
-    fitted = model(made.item_attributes, **settings).fit(made.data, liked)
+    fitted = model(item_attributes=made.item_attributes, **settings).fit(made.data, liked)
     assert "valid_ndcg@10" in fitted.history_[0]
     assert "valid_auc" not in fitted.history_[0]
 

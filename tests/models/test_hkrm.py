@@ -929,7 +929,7 @@ def test_labels_are_held_out_at_random_and_judged_by_auc(log, labelled):
             super()._fit(interactions)
             assert not hasattr(self, "_judged_rows")
 
-    model = Spied(log.frame, **TINY | {"max_epochs": 1}).fit(log.data, log.labels)
+    model = Spied(item_attributes=log.frame, **TINY | {"max_epochs": 1}).fit(log.data, log.labels)
     _, interactions, held_out = judged[0]
     assert held_out.sum() == round(0.1 * len(interactions))
     assert set(interactions.positive[held_out]) == {True, False}
@@ -973,7 +973,7 @@ def test_the_intercept_is_calibrated_on_held_out_labels(log):
 
         params = TINY | {"max_epochs": 5, "lr": 0.03, "validation_fraction": 0.3, "bias": bias}
         params |= {"negatives": "both", "n_negatives": 9}
-        model = Spied(log.frame, **params)
+        model = Spied(item_attributes=log.frame, **params)
         model.fit(log.data, log.labels)
         interactions, held_out = seen[0]
         users, items = interactions.user_codes[held_out], interactions.item_codes[held_out]
