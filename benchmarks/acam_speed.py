@@ -39,7 +39,7 @@ def epochs(X, table, n_epochs, **params):
     """CPU seconds of each epoch, by the difference of two trainings, and the fitted model."""
     seconds = []
     for n in (1, 1 + n_epochs):
-        model = ACAM(table, **(SIZES | {"max_epochs": n} | params))
+        model = ACAM(item_attributes=table, **(SIZES | {"max_epochs": n} | params))
         with Clock() as clock:
             model.fit(X)
         seconds.append(clock.cpu)
@@ -111,7 +111,7 @@ def main():
         X1, table1 = movielens_1m()
         X1, _ = last_out(X1)
         large = result["ml-1m"] = {"n_interactions": len(X1)}
-        model = ACAM(table1, **(SIZES | {"max_epochs": 1}))
+        model = ACAM(item_attributes=table1, **(SIZES | {"max_epochs": 1}))
         with Clock() as clock:
             model.fit(X1)
         # all in: reading, one epoch, tables

@@ -141,10 +141,10 @@ def rankers(name: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series]:
         "ALS": ALS(),
         "BPRMF": BPRMF(**common),
         "FM": FM(history=True, **common),
-        "ACAM": ACAM.from_preset("accurate", items, **common),
-        "AANMF": AANMF(data.user_attributes, **common),
-        "ERAN": ERAN(items, **common),
-        "HKRM": HKRM(items, **common),
+        "ACAM": ACAM.from_preset("accurate", item_attributes=items, **common),
+        "AANMF": AANMF(user_attributes=data.user_attributes, **common),
+        "ERAN": ERAN(item_attributes=items, **common),
+        "HKRM": HKRM(item_attributes=items, **common),
         "REDA": REDA(**common),
     }
     if name == "1m":
@@ -166,10 +166,10 @@ def click_predictors(part: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series
             "logistic regression": FromClassifier(
                 LogisticRegression(max_iter=1000), item_attributes=items
             ),
-            "FM": FM(items, loss="binary", **common),
-            "ACAM": ACAM(items, negatives="labelled", **common),
-            "ERAN": ERAN(items, negatives="labelled", **common),
-            "HKRM": HKRM.from_preset("accurate", items, **common),
+            "FM": FM(item_attributes=items, loss="binary", **common),
+            "ACAM": ACAM(item_attributes=items, negatives="labelled", **common),
+            "ERAN": ERAN(item_attributes=items, negatives="labelled", **common),
+            "HKRM": HKRM.from_preset("accurate", item_attributes=items, **common),
         },
         data.data,
         data.target,

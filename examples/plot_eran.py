@@ -42,7 +42,9 @@ is_new = X["item"].isin(new)
 train, later = X[~is_new], X[is_new]
 print(f"{len(train)} interactions to learn from; {len(new)} films without any")
 
-model = ERAN(films, max_epochs=8, validation_fraction=None, random_state=0).fit(train)
+model = ERAN(item_attributes=films, max_epochs=8, validation_fraction=None, random_state=0).fit(
+    train
+)
 print("without a neighbour, by network:", model.isolated_.round(2).to_dict())
 
 # %%

@@ -49,7 +49,9 @@ from sklearn.model_selection import train_test_split
 from skattrec import HKRM, Popularity
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=0)
-model = HKRM.from_preset("accurate", fields, missing="mask", max_epochs=6, random_state=0)
+model = HKRM.from_preset(
+    "accurate", item_attributes=fields, missing="mask", max_epochs=6, random_state=0
+)
 model.fit(X_train, y_train)
 popularity = Popularity().fit(X_train, y_train)
 for name, estimator in {"HKRM": model, "popularity": popularity}.items():

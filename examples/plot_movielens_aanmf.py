@@ -36,9 +36,11 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_
 models = {
     "user and item bias": BiasRating(),
     "AANMF, paper": AANMF.from_preset(
-        "paper", movies.user_attributes, pooling="sum", random_state=0
+        "paper", user_attributes=movies.user_attributes, pooling="sum", random_state=0
     ),
-    "AANMF, accurate": AANMF.from_preset("accurate", movies.user_attributes, random_state=0),
+    "AANMF, accurate": AANMF.from_preset(
+        "accurate", user_attributes=movies.user_attributes, random_state=0
+    ),
 }
 rows = {}
 for name, model in models.items():

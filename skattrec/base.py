@@ -21,6 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skattrec.candidates import as_rows, check_enough, frame_kind, with_gaps
 from skattrec.checks import check_choice, check_choices, check_count, check_switch, check_threshold
+from skattrec.data.attribute_forms import TableName
+from skattrec.data.attribute_signs import check_ids
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
@@ -74,7 +76,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     _frame_kind: str | None
 
     @classmethod
-    def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:
+    def from_preset(cls, name: str, /, **params: Any) -> Self:
         """Make an estimator with one of the class's named settings.
 
         Parameters
@@ -82,7 +84,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         name : str
             A key of ``presets``: "paper" is the setting of the model's own paper, "accurate" the
             most accurate one we know.
-        *args, **params
+        **params
             Constructor parameters; they win over the preset's.
 
         Returns
@@ -98,7 +100,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
             raise ValueError(
                 f"{cls.__name__} has no preset {name!r}; choose one of {sorted(cls.presets)}"
             )
-        return cls(*args, **(cls.presets[name] | params))
+        return cls(**(cls.presets[name] | params))
 
     # --- fit -------------------------------------------------------------------------
 
@@ -193,13 +195,11 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         if data is None:
             return None
         table = AttributeTable.read(data, name)
-        role = name.split("_")[0]
-        ids = self.item_ids_ if role == "item" else self.user_ids_
-        if not np.isin(Vocabulary(table.ids).encode(ids), -1, invert=True).any():
-            raise ValueError(
-                f"{name} describes none of the {role}s in X: it has ids such as "
-                f"{shown(table.ids[0])}, X has ids such as {shown(ids[0])}"
-            )
+        items, users = self.item_ids_, self.user_ids_
+        if name == "item_attributes":
+            check_ids(table, name, items, users, takes_other=hasattr(self, "user_attributes"))
+        else:
+            check_ids(table, name, users, items, takes_other=hasattr(self, "item_attributes"))
         return table
 
     def _encode_attributes(self) -> None:
@@ -227,8 +227,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
                 )
             )
         model = copy(self)
-        table = AttributeTable.read(item_attributes, "item_attributes", empty_fields=True)
-        model._attributes = self._attributes.extend(table)
+        model._attributes = self._attributes.extend(item_attributes)
         model._cold = Vocabulary(_further_ids(self._items, model._attributes, True))
         model._encode_attributes()
         model._add_items()
@@ -668,6 +667,15 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:
         raise NotImplementedError(f"{type(self).__name__} does not explain its scores")
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        # of a copy with short names for tables; scikit-learn's printer breaks the lines of what
+        # has BaseEstimator's own __repr__
+        kind = type(type(self).__name__, (type(self),), {"__repr__": BaseEstimator.__repr__})
+        brief: Any = object.__new__(kind)
+        for name, value in self.get_params(deep=False).items():
+            setattr(brief, name, TableName.of(value))
+        return BaseEstimator.__repr__(brief, N_CHAR_MAX)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,5 +1,7 @@
 """Every public recommender against scikit-learn's checks and our own contract."""
 
+import inspect
+
 import numpy as np
 import pytest
 from sklearn import get_config
@@ -386,3 +388,15 @@ def test_a_history_serves_unknown_users_of_models_that_look_at_it(model):
     else:
         with pytest.raises(ValueError, match=r"not seen in fit; set unknown_user='average'"):
             fitted.score_items(["new"], histories=one)
+
+
+@pytest.mark.parametrize("estimator", RECOMMENDERS, ids=lambda e: type(e).__name__)
+def test_tables_of_attributes_are_keywords(estimator):
+    parameters = inspect.signature(type(estimator)).parameters
+    by_position = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    assert by_position == (["estimator"] if "estimator" in parameters else [])
+
+
+def test_presets_take_keywords_only():
+    with pytest.raises(TypeError, match="positional argument"):
+        ACAM.from_preset("paper", {"genre": {"heat": "crime"}})

@@ -39,7 +39,9 @@ def test_any_kind_of_number_is_a_threshold():
 
 def test_a_new_item_is_served_though_a_cell_is_missing():
     log = make_preferences(30, 40, random_state=0)
-    model = HKRM(log.item_attributes, max_epochs=1, embedding_dim=4, random_state=0).fit(log.data)
+    model = HKRM(
+        item_attributes=log.item_attributes, max_epochs=1, embedding_dim=4, random_state=0
+    ).fit(log.data)
     rows = {"genre": ["genre_0"], "director": [None], "country": ["country_1"]}
     known = {field: rows[field] for field in ("genre", "country")}
     found = [

@@ -742,7 +742,9 @@ def test_ctrl_c_is_not_followed_by_a_second_training():
                 raise KeyboardInterrupt
 
     stop, made = Stop(), make_preferences(random_state=0)
-    model = AANMF(made.user_attributes, callbacks=[stop], batch_size=256, random_state=0)
+    model = AANMF(
+        user_attributes=made.user_attributes, callbacks=[stop], batch_size=256, random_state=0
+    )
     with pytest.warns(UserWarning, match="interrupted in epoch 3"):
         model.fit(made.data, made.target)
     per_epoch = len(model.net_.history[0, "batches"])
@@ -772,7 +774,9 @@ def test_a_model_that_gives_all_items_one_score_is_noticed(model):
 def test_the_error_names_a_weight_decay_that_is_there():
     made = make_preferences(random_state=0)
     with pytest.raises(ValueError, match=r"Lower lr=0\.005 or weight_decay=500, or"):
-        AANMF(made.user_attributes, weight_decay=500.0, random_state=0).fit(made.data, made.target)
+        AANMF(user_attributes=made.user_attributes, weight_decay=500.0, random_state=0).fit(
+            made.data, made.target
+        )
 
 
 # --- what was labelled as not liked is judged, too ------------------------------------------
@@ -809,7 +813,9 @@ def test_training_on_labels_is_judged_by_the_auc_of_held_out_rows(model, labelle
 
             return judge._replace(score=score)
 
-    fitted = Spied(made.item_attributes, max_epochs=2, random_state=0).fit(made.data, liked)
+    fitted = Spied(item_attributes=made.item_attributes, max_epochs=2, random_state=0).fit(
+        made.data, liked
+    )
     judged = [epoch["valid_auc"] for epoch in fitted.history_]
     # an untrained network of single precision has near ties
     assert judged == pytest.approx(expected, abs=2e-3)
@@ -820,7 +826,7 @@ def test_training_on_labels_is_judged_by_the_auc_of_held_out_rows(model, labelle
 def test_labels_that_are_not_trained_on_are_not_judged(model, labelled):
     made, liked = labelled
     settings = {"max_epochs": 1, "random_state": 0, "negatives": "sampled"}
-    fitted = model(made.item_attributes, **settings).fit(made.data, liked)
+    fitted = model(item_attributes=made.item_attributes, **settings).fit(made.data, liked)
     assert "valid_ndcg@10" in fitted.history_[0]
     assert "valid_auc" not in fitted.history_[0]
 

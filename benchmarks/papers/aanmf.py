@@ -58,10 +58,10 @@ def rows_of(data, *, extensions: bool):
         "SVD++": lambda seed: SVDpp(random_state=seed, verbose=0),
         "Bayesian FM: ids": lambda seed: BayesianFM(history=False, random_state=seed),
         "Bayesian FM: ids, user attributes": lambda seed: BayesianFM(
-            users, history=False, random_state=seed
+            user_attributes=users, history=False, random_state=seed
         ),
         "Bayesian FM: all attributes, histories": lambda seed: BayesianFM(
-            users, data.item_attributes, random_state=seed
+            user_attributes=users, item_attributes=data.item_attributes, random_state=seed
         ),
     }
     for setting in ("paper", "accurate"):
@@ -182,7 +182,12 @@ def attention(seeds: int, quick: bool):
         found = []
         for seed in range(seeds):
             model = AANMF.from_preset(
-                setting, data.user_attributes, **params, random_state=seed, verbose=0, refit=False
+                setting,
+                user_attributes=data.user_attributes,
+                **params,
+                random_state=seed,
+                verbose=0,
+                refit=False,
             )
             if quick:
                 model.set_params(max_epochs=2)

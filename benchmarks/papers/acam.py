@@ -248,7 +248,9 @@ def explanations(seeds: int, quick: bool) -> None:
             log = make_preferences(
                 100 if quick else 300, 300, n_interactions_per_user=25, random_state=seed
             )
-            model = ACAM(log.item_attributes, random_state=seed, verbose=0, **params)
+            model = ACAM(
+                item_attributes=log.item_attributes, random_state=seed, verbose=0, **params
+            )
             run = once(
                 "papers_acam_explanations",
                 name,

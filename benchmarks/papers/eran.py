@@ -68,7 +68,11 @@ def eran(preset: str | None, table, seed: int, quick: bool, **params) -> ERAN:
     if quick:
         params |= {"max_epochs": 1, "recon_sample": 32, "hidden": (32,)}
     params |= {"random_state": seed, "verbose": 0}
-    return ERAN(table, **params) if preset is None else ERAN.from_preset(preset, table, **params)
+    return (
+        ERAN(item_attributes=table, **params)
+        if preset is None
+        else ERAN.from_preset(preset, item_attributes=table, **params)
+    )
 
 
 # --- the paper's tables ------------------------------------------------------------------

@@ -162,20 +162,23 @@ def methods(part: str, table: AttributeTable, seed: int) -> Iterator[tuple[str, 
     accurate = HKRM.presets["accurate"] | ACCURATE.get(part, {}) | common
     without = {"distribution_loss": None}
     yield "item popularity", Popularity()
-    yield "HKRM", HKRM(table, **literal)
+    yield "HKRM", HKRM(item_attributes=table, **literal)
     stronger = literal["weight_decay"] * literal["batch_size"]
-    yield "HKRM, stronger L2 penalty", HKRM(table, **literal | {"weight_decay": stronger})
-    yield "HKRM-Item", HKRM(table, **literal | {"duet": "item"})
-    yield "HKRM-Attr", HKRM(table, **literal | {"duet": "attribute"})
+    yield (
+        "HKRM, stronger L2 penalty",
+        HKRM(item_attributes=table, **literal | {"weight_decay": stronger}),
+    )
+    yield "HKRM-Item", HKRM(item_attributes=table, **literal | {"duet": "item"})
+    yield "HKRM-Attr", HKRM(item_attributes=table, **literal | {"duet": "attribute"})
     free = literal | {"duet": "attribute", "weight_decay": 0.0}
-    yield "HKRM-Attr, no L2 penalty", HKRM(table, **free)
-    yield "HKRM-Attr, no L2 penalty, woKL", HKRM(table, **free | without)
-    yield "HKRM-woKL", HKRM(table, **literal | without)
-    yield "HKRM, accurate", HKRM(table, **accurate)
-    yield "accurate, item level", HKRM(table, **accurate | {"duet": "item"})
-    yield "accurate, no content", HKRM(table, **accurate | {"content": False})
-    yield "accurate, shuffled attributes", HKRM(shuffled(table, seed), **accurate)
-    yield "accurate, no attributes", HKRM(None, **accurate)
+    yield "HKRM-Attr, no L2 penalty", HKRM(item_attributes=table, **free)
+    yield "HKRM-Attr, no L2 penalty, woKL", HKRM(item_attributes=table, **free | without)
+    yield "HKRM-woKL", HKRM(item_attributes=table, **literal | without)
+    yield "HKRM, accurate", HKRM(item_attributes=table, **accurate)
+    yield "accurate, item level", HKRM(item_attributes=table, **accurate | {"duet": "item"})
+    yield "accurate, no content", HKRM(item_attributes=table, **accurate | {"content": False})
+    yield "accurate, shuffled attributes", HKRM(item_attributes=shuffled(table, seed), **accurate)
+    yield "accurate, no attributes", HKRM(item_attributes=None, **accurate)
 
 
 def distributions(n_seeds: int, quick: bool) -> None:
@@ -203,7 +206,7 @@ def distributions(n_seeds: int, quick: bool) -> None:
                 "weight_decay": decay,
                 "validation_fraction": None,
             }
-            model = HKRM(table, random_state=seed, verbose=0, **params)
+            model = HKRM(item_attributes=table, random_state=seed, verbose=0, **params)
             model.fit(train[["user", "item"]], train["label"])
             spread_of = model.attribute_preference(model.user_ids_).std()
             auc = float(roc_auc_score(valid["label"], model.predict(valid[["user", "item"]])))
@@ -225,7 +228,9 @@ def distributions(n_seeds: int, quick: bool) -> None:
             log = make_preferences(
                 n_interactions_per_user=25, preference_strength=0.9, random_state=seed
             )
-            model = HKRM(log.item_attributes, random_state=seed, verbose=0, **params)
+            model = HKRM(
+                item_attributes=log.item_attributes, random_state=seed, verbose=0, **params
+            )
             preference = model.fit(log.data).attribute_preference(model.user_ids_)
             field = log.preferred_field.loc[model.user_ids_].to_numpy()
             apart = (preference - preference.mean()).idxmax(axis=1).to_numpy()

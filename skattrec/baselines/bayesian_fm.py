@@ -36,8 +36,8 @@ class BayesianFM(RegressorMixin, BaseRecommender):
 
     Parameters
     ----------
-    user_attributes, item_attributes : AttributeTable, frame or dict, default=None
-        Attributes of users and items. A field is a group of features, one a value, whose entries
+    item_attributes, user_attributes : AttributeTable, frame or dict, default=None
+        Attributes of items and users. A field is a group of features, one a value, whose entries
         are one over the number of values that the user or item has in it.
     embedding_dim : int, default=10
         Width of the vectors.
@@ -96,9 +96,9 @@ class BayesianFM(RegressorMixin, BaseRecommender):
 
     def __init__(
         self,
-        user_attributes: Any = None,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
+        user_attributes: Any = None,
         embedding_dim: int = 10,
         history: bool = True,
         n_iter: int = 300,

@@ -156,7 +156,9 @@ class FM(NeuralRecommender):
     >>> from skattrec import FM
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = FM(log.item_attributes, embedding_dim=16, max_epochs=5, random_state=0)
+    >>> model = FM(
+    ...     item_attributes=log.item_attributes, embedding_dim=16, max_epochs=5, random_state=0
+    ... )
     >>> items, scores = model.fit(log.data).recommend(["u000", "u001"], n_recommendations=3)
     >>> items.shape
     (2, 3)
@@ -169,8 +171,8 @@ class FM(NeuralRecommender):
 
     def __init__(
         self,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
         user_attributes: Any = None,
         embedding_dim: int = 64,
         history: bool = False,

@@ -76,8 +76,8 @@ class FromRegressor(RegressorMixin, _OneHot):
     estimator : regressor
         Must take sparse input, such as `Ridge` or `HistGradientBoostingRegressor` behind a step
         that makes it dense.
-    user_attributes, item_attributes : AttributeTable, frame or dict, default=None
-        Attributes of users and items.
+    item_attributes, user_attributes : AttributeTable, frame or dict, default=None
+        Attributes of items and users.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Whether ids that neither fit nor attributes know have zeros for features, or raise a
         ValueError.
@@ -108,9 +108,9 @@ class FromRegressor(RegressorMixin, _OneHot):
     def __init__(
         self,
         estimator: Any,
-        user_attributes: Any = None,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
+        user_attributes: Any = None,
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -150,8 +150,8 @@ class FromClassifier(_OneHot):
     ----------
     estimator : classifier
         Must take sparse input and have ``predict_proba`` or ``decision_function``.
-    user_attributes, item_attributes : AttributeTable, frame or dict, default=None
-        Attributes of users and items.
+    item_attributes, user_attributes : AttributeTable, frame or dict, default=None
+        Attributes of items and users.
     n_negatives : int, default=4
         Items drawn for each liked one, uniformly among those that the user never met.
     negatives : {"auto", "sampled", "labelled"}, default="auto"
@@ -195,9 +195,9 @@ class FromClassifier(_OneHot):
     def __init__(
         self,
         estimator: Any,
-        user_attributes: Any = None,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
+        user_attributes: Any = None,
         n_negatives: int = 4,
         negatives: str = "auto",
         random_state: Any = None,

@@ -6,151 +6,21 @@ CSR list of value codes per field; models take from it the rows they need (`enco
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skattrec.data.interactions import Codes, ItemLists, Vocabulary, joined, read_ids
+from skattrec.data.attribute_forms import Origin, encode_field, exploded, has_lists, parse
+from skattrec.data.attribute_preparation import Preparation, prepare
+from skattrec.data.attribute_signs import warn_of_signs
+from skattrec.data.encoded_attributes import EncodedAttributes
+from skattrec.data.interactions import Codes, ItemLists, Vocabulary, joined
 
-_ID_COLUMNS = ("item", "user", "entity")
-_TRIPLE_COLUMNS = ("entity", "field", "value")
-_MEASUREMENTS = (float, complex, np.inexact, Decimal, Fraction)
-_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedAttributes:
-    """Attributes of a sequence of ids, as codes: one CSR list of values per field and row.
-
-    Attributes
-    ----------
-    fields : tuple of str
-        The fields; position f below speaks of ``fields[f]``.
-    values : tuple of ndarray of shape (n_values[f],)
-        What the codes of each field stand for. All values of the table, so that the codes are
-        the same whichever ids were encoded.
-    indptr : tuple of ndarray of int64 of shape (n_ids + 1,)
-        Row i has the codes ``indices[f][indptr[f][i]:indptr[f][i + 1]]`` in field f.
-    indices : tuple of ndarray of int64 of shape (n_entries[f],)
-        Value codes, ascending and without repeats in each row.
-
-    Examples
-    --------
-    >>> from skattrec.data.attributes import AttributeTable
-    >>> table = AttributeTable({"genre": {"heat": ["crime", "drama"], "alien": "horror"}})
-    >>> encoded = table.encode(["heat", "jaws"])
-    >>> encoded.indptr[0], encoded.indices[0]
-    (array([0, 2, 2]), array([0, 1]))
-    >>> encoded.cell(0, 0)
-    array(['crime', 'drama'], dtype=object)
-    """
-
-    fields: tuple[str, ...]
-    values: tuple[NDArray[Any], ...]
-    indptr: tuple[Codes, ...]
-    indices: tuple[Codes, ...]
-
-    @property
-    def n_ids(self) -> int:
-        """Number of rows: one per encoded id."""
-        return len(self.indptr[0]) - 1
-
-    @property
-    def n_values(self) -> tuple[int, ...]:
-        """Number of distinct values of each field."""
-        return tuple(len(values) for values in self.values)
-
-    def cell(self, field: int, row: int) -> NDArray[Any]:
-        """Return the values of one row in the field at this position.
-
-        Parameters
-        ----------
-        field : int
-            Position in `fields`.
-        row : int
-            Position in the encoded ids.
-
-        Returns
-        -------
-        values : ndarray of shape (n_values_of_the_row,)
-        """
-        return self.values[field][self._codes(field, row)]
-
-    def shared(self, field: int, row_a: int, row_b: int) -> NDArray[Any]:
-        """Return the values that two rows have in common in the field at this position.
-
-        Parameters
-        ----------
-        field : int
-            Position in `fields`.
-        row_a, row_b : int
-            Positions in the encoded ids.
-
-        Returns
-        -------
-        values : ndarray of shape (n_shared,)
-        """
-        common = np.intersect1d(
-            self._codes(field, row_a), self._codes(field, row_b), assume_unique=True
-        )
-        return self.values[field][common]
-
-    def triples(self, rows: Codes) -> tuple[Codes, Codes, Codes]:
-        """Return the facts about these rows.
-
-        Parameters
-        ----------
-        rows : ndarray of int64 of shape (n,)
-
-        Returns
-        -------
-        heads, fields, codes : ndarray of int64 of shape (n_facts,)
-            Row, field and value code of each fact.
-        """
-        heads, fields, codes = [], [], []
-        for f, (indptr, indices) in enumerate(zip(self.indptr, self.indices, strict=True)):
-            lists = ItemLists(indptr, indices).take(rows)
-            heads.append(rows[lists.owners])
-            fields.append(np.full(len(lists.items), f))
-            codes.append(lists.items)
-        if not heads:
-            empty = np.zeros(0, dtype=np.int64)
-            return empty, empty, empty
-        return np.concatenate(heads), np.concatenate(fields), np.concatenate(codes)
-
-    def append_empty_row(self) -> EncodedAttributes:
-        """Return the same rows and one more, without values."""
-        indptr = tuple(np.append(i, i[-1]) for i in self.indptr)
-        return EncodedAttributes(self.fields, self.values, indptr, self.indices)
-
-    def restrict(self, n_rows: int) -> EncodedAttributes:
-        """Return the same rows with only those values that occur in the first `n_rows`.
-
-        A value that training never meets says nothing about a row that has it.
-        """
-        values, indptrs, indices = [], [], []
-        for vocabulary, indptr, codes in zip(self.values, self.indptr, self.indices, strict=True):
-            met = np.zeros(len(vocabulary), dtype=bool)
-            met[codes[: indptr[n_rows]]] = True
-            kept = np.concatenate([[0], np.cumsum(met[codes])])
-            values.append(vocabulary[met])
-            indptrs.append(kept[indptr])
-            indices.append((np.cumsum(met) - 1)[codes[met[codes]]])
-        return EncodedAttributes(self.fields, tuple(values), tuple(indptrs), tuple(indices))
-
-    def _codes(self, field: int, row: int) -> Codes:
-        row = range(self.n_ids)[row]  # negative rows count from the end, others raise IndexError
-        start, end = self.indptr[field][row : row + 2]
-        return self.indices[field][start:end]
+__all__ = ["AttributeTable", "EncodedAttributes"]
 
 
 class AttributeTable:
@@ -175,8 +45,26 @@ class AttributeTable:
         - a table, whose contents are shared.
 
         Frames may be pandas, polars or pyarrow. Values are categories (strings, integers,
-        booleans, intervals as `pandas.qcut` makes them), never measurements: cut floats and
-        dates first. A field's values are its own: ``1990`` as a year and as an id are two things.
+        booleans, intervals as `pandas.qcut` makes them), never measurements: cut floats, by
+        ``bins`` or before, and dates. Floats that are all whole numbers are read as integers:
+        pandas makes floats of integers where a cell is missing. A field's values are its own:
+        ``1990`` as a year and as an id are two things.
+
+        Fields that hold only 0 and 1 are flags: a 0 is no value, so that no two films are alike
+        for what both of them lack. The same holds for two or more fields of booleans, as
+        `pandas.get_dummies` makes them, and False. A single field of booleans keeps both values.
+    separators : dict of str to (str or None), default=None
+        What separates the values in the cells of a field, such as ``{"genres": "|"}``. Blanks
+        around the parts are dropped, empty parts are no value. None keeps the cells of a field
+        whole, and ends the warning that they look as if they had several values.
+    one_hot : dict of str to list of str, default=None
+        Columns of 0 and 1 that become one field with several values, by the name of the field:
+        ``{"genre": ["Action", "Drama"]}``. The values are the names of the columns.
+    bins : dict of str to (int or KBinsDiscretizer), default=None
+        Fields of numbers to cut into so many bins, each with about equally many ids, or as a
+        `sklearn.preprocessing.KBinsDiscretizer` does it, which is fitted to the field (a copy of
+        it). Values are intervals such as ``"1980 to 1989"``, in their order; the first and the
+        last have no end.
 
     Attributes
     ----------
@@ -186,7 +74,7 @@ class AttributeTable:
         The ids, in their own dtype; read-only.
     values : dict of str to ndarray of shape (n_values,)
         Distinct values of each field, sorted where they can be sorted, else in order of
-        appearance; read-only.
+        appearance; those of bins and ordered categoricals in their own order; read-only.
     coverage : Series of shape (n_fields,)
         Share of the ids that have at least one value, by field.
 
@@ -194,13 +82,27 @@ class AttributeTable:
     ------
     ValueError
         Duplicate or missing ids; floats or dates among the values; no fields, no rows, or a
-        field without any value.
+        field without any value; a declaration (``separators``, ``one_hot``, ``bins``) that does
+        not fit the data.
     TypeError
-        Data of another form, field names that are not strings, nested lists.
+        Data of another form, field names that are not strings, nested lists, cells to be split
+        that are no strings.
+
+    Warns
+    -----
+    UserWarning
+        Fields that look misread, one warning for each of these kinds, which names the fields
+        and the way out: cells such as ``"Action|Drama"``; columns of 0 and 1; more than 31
+        different integers; a field in which (nearly) no id shares a value with another.
 
     See Also
     --------
-    pandas.qcut : Turns measurements into categories.
+    sklearn.preprocessing.KBinsDiscretizer : Chooses the bins.
+    pandas.qcut : Turns measurements into categories, too.
+
+    Notes
+    -----
+    A table remembers how its columns were read, and `extend` reads further rows alike.
 
     Examples
     --------
@@ -220,23 +122,69 @@ class AttributeTable:
     ('director',)
     >>> table.encode(["gigli", "heat"]).shared(0, 0, 1)
     array(['drama'], dtype=object)
+
+    Strings to be split, one-hot columns and numbers:
+
+    >>> raw = pd.DataFrame(
+    ...     {
+    ...         "genres": ["Crime|Drama", "Horror", "Comedy | Crime"],
+    ...         "oscar": [0, 1, 0],
+    ...         "saturn": [0, 1, 1],
+    ...         "year": [1995, 1979, None],
+    ...     },
+    ...     index=["heat", "alien", "gigli"],
+    ... )
+    >>> table = AttributeTable(
+    ...     raw,
+    ...     separators={"genres": "|"},
+    ...     one_hot={"awards": ["oscar", "saturn"]},
+    ...     bins={"year": 2},
+    ... )
+    >>> table.to_frame()
+                    genres           awards             year
+    heat    (Crime, Drama)               ()  (1990 or more,)
+    alien        (Horror,)  (oscar, saturn)    (up to 1989,)
+    gigli  (Comedy, Crime)        (saturn,)               ()
     """
 
-    __slots__ = ("_lists", "_values", "_vocabulary")
+    __slots__ = ("_lists", "_origin", "_preparation", "_values", "_vocabulary")
 
     _vocabulary: Vocabulary
     _values: dict[str, NDArray[Any]]
     _lists: dict[str, ItemLists]  # by field: one list of value codes per id
+    _preparation: Preparation
+    _origin: Origin
 
     # Without these numpy would unpack tables in a list, and GridSearchCV its grid.
     __iter__ = None
 
-    def __init__(self, data: Any):
-        self._read(data, "data")
+    def __init__(
+        self,
+        data: Any,
+        *,
+        separators: Mapping[str, str | None] | None = None,
+        one_hot: Mapping[str, Sequence[str]] | None = None,
+        bins: Mapping[str, Any] | None = None,
+    ):
+        declared = {"separators": separators, "one_hot": one_hot, "bins": bins}
+        if isinstance(data, AttributeTable):
+            _check_undeclared(declared, "data")
+            self._keep(
+                data._vocabulary, data._values, data._lists, data._preparation, data._origin
+            )
+        else:
+            self._read(data, "data", declared)
 
     @classmethod
     def read(
-        cls, data: Any, name: str = "item_attributes", *, empty_fields: bool = False
+        cls,
+        data: Any,
+        name: str = "item_attributes",
+        *,
+        separators: Mapping[str, str | None] | None = None,
+        one_hot: Mapping[str, Sequence[str]] | None = None,
+        bins: Mapping[str, Any] | None = None,
+        empty_fields: bool = False,
     ) -> AttributeTable:
         """Return the table itself if `data` is one, else build it.
 
@@ -245,9 +193,12 @@ class AttributeTable:
         data : frame, dict or AttributeTable
             As for the constructor.
         name : str, default="item_attributes"
-            What error messages call the argument.
+            What messages call the argument.
+        separators, one_hot, bins : dict, default=None
+            As for the constructor; refused beside a table, which was read already.
         empty_fields : bool, default=False
-            Whether a field may be without any value, as in a few rows for `extend`.
+            Whether the data are a few rows for `extend`: a field may be without any value, and
+            nothing is concluded from what its values look like.
 
         Returns
         -------
@@ -260,10 +211,12 @@ class AttributeTable:
         >>> AttributeTable.read(table) is table
         True
         """
+        declared = {"separators": separators, "one_hot": one_hot, "bins": bins}
         if isinstance(data, cls):
+            _check_undeclared(declared, name)
             return data
         table = cls.__new__(cls)
-        table._read(data, name, empty_fields=empty_fields)
+        table._read(data, name, declared, empty_fields=empty_fields)
         return table
 
     @property
@@ -338,16 +291,22 @@ class AttributeTable:
             self._vocabulary,
             {field: self._values[field] for field in chosen},
             {field: self._lists[field] for field in chosen},
+            self._preparation.take(chosen),
+            self._origin,
         )
 
-    def extend(self, other: AttributeTable) -> AttributeTable:
+    def extend(self, other: Any, name: str = "item_attributes") -> AttributeTable:
         """Return this table with the rows of `other` whose ids it lacks.
 
         Parameters
         ----------
-        other : AttributeTable
-            Its fields must be fields of this table; a field that it lacks is empty in its rows.
-            Ids of both tables keep the row they have here.
+        other : frame, dict or AttributeTable
+            Further rows, read as this table was read: its separators, one-hot columns, bins and
+            flags apply to them. They may also come prepared, with lists for cells and intervals
+            for numbers. The fields must be fields of this table; a field that is missing is
+            empty in the further rows. Ids of both tables keep the row they have here.
+        name : str, default="item_attributes"
+            What messages call the argument.
 
         Returns
         -------
@@ -357,14 +316,21 @@ class AttributeTable:
         --------
         >>> from skattrec.data.attributes import AttributeTable
         >>> table = AttributeTable({"genre": {"heat": ["crime", "drama"], "alien": "horror"}})
-        >>> table.extend(AttributeTable({"genre": {"jaws": "horror", "heat": "comedy"}}))
+        >>> table.extend({"genre": {"jaws": "horror", "heat": "comedy"}})
         AttributeTable(3 ids; genre: 4 values, 100%)
+
+        A new film in the form of the others:
+
+        >>> films = {"genre": {"heat": "crime|drama", "alien": "horror"}}
+        >>> table = AttributeTable(films, separators={"genre": "|"})
+        >>> table.extend({"genre": {"jaws": "horror|drama"}}).encode(["jaws"]).cell(0, 0)
+        array(['drama', 'horror'], dtype=object)
         """
+        other = self._read_alike(other, name)
         unknown = [field for field in other.fields if field not in self._values]
         if unknown:
             raise ValueError(
-                f"the further rows have a field {unknown[0]!r}, but the fields are "
-                f"{list(self.fields)}"
+                f"{name} has a field {unknown[0]!r}, but the fields are {list(self.fields)}"
             )
         new = np.flatnonzero(self._vocabulary.encode(other.ids) < 0)
         values, lists = {}, {}
@@ -384,7 +350,17 @@ class AttributeTable:
                 np.concatenate([here.items, there.items]),
             )
         vocabulary = Vocabulary(joined(self.ids, other.ids[new]))
-        return self._from_parts(vocabulary, values, lists)
+        return self._from_parts(vocabulary, values, lists, self._preparation, self._origin)
+
+    def _read_alike(self, other: Any, name: str) -> AttributeTable:
+        """Return further rows as a table, prepared as this one was."""
+        if isinstance(other, AttributeTable):
+            if not self._preparation:
+                return other
+            other = other.to_frame()
+        table = AttributeTable.__new__(AttributeTable)
+        table._read(other, name, self._preparation, empty_fields=True)
+        return table
 
     def __repr__(self) -> str:
         shown = [
@@ -407,7 +383,8 @@ class AttributeTable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         lists = {field: (lists.indptr, lists.items) for field, lists in self._lists.items()}
-        return _unpickle, (type(self), self.ids, self._values, lists)
+        parts = (type(self), self.ids, self._values, lists, self._preparation, self._origin)
+        return _unpickle, parts
 
     @classmethod
     def _from_parts(
@@ -415,9 +392,11 @@ class AttributeTable:
         vocabulary: Vocabulary,
         values: dict[str, NDArray[Any]],
         lists: dict[str, ItemLists],
+        preparation: Preparation,
+        origin: Origin,
     ) -> AttributeTable:
         table = cls.__new__(cls)
-        table._keep(vocabulary, values, lists)
+        table._keep(vocabulary, values, lists, preparation, origin)
         return table
 
     def _keep(
@@ -425,6 +404,8 @@ class AttributeTable:
         vocabulary: Vocabulary,
         values: dict[str, NDArray[Any]],
         lists: dict[str, ItemLists],
+        preparation: Preparation,
+        origin: Origin,
     ) -> None:
         arrays = [vocabulary.ids, *values.values()]
         for one in lists.values():
@@ -434,22 +415,55 @@ class AttributeTable:
         object.__setattr__(self, "_vocabulary", vocabulary)
         object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_lists", lists)
+        object.__setattr__(self, "_preparation", preparation)
+        object.__setattr__(self, "_origin", origin)
 
-    def _read(self, data: Any, name: str, *, empty_fields: bool = False) -> None:
-        if isinstance(data, AttributeTable):
-            self._keep(data._vocabulary, data._values, data._lists)
-            return
-        parsed = _read_dict(data, name) if isinstance(data, Mapping) else _read_frame(data, name)
+    def _read(
+        self,
+        data: Any,
+        name: str,
+        how: Mapping[str, Any] | Preparation,
+        *,
+        empty_fields: bool = False,
+    ) -> None:
+        """Read a frame or dict: as declared for a new table, or as another table was read."""
+        parsed = parse(data, name)
         # a copy, for the arrays of the user's frame stay the user's
         vocabulary = Vocabulary(np.array(parsed.ids))
+        ids = vocabulary.ids
+        entries = {
+            field: exploded(cells, ids, f"{name}, field {field!r}")
+            for field, cells in parsed.columns.items()
+        }
+        if isinstance(how, Preparation):
+            preparation = how
+            entries = preparation.apply(entries, ids, name)
+        else:
+            entries, preparation = prepare(entries, ids, name, find_flags=not empty_fields, **how)
         values, lists = {}, {}
-        for field, cells in parsed.columns.items():
-            values[field], lists[field] = _encode_field(cells, vocabulary.ids, field, name)
+        for field, of_field in entries.items():
+            values[field], lists[field] = encode_field(of_field, ids, field, name)
             if not len(values[field]) and not empty_fields:
+                zeros = ": its 0 are none" if field in preparation.flags else ""
                 raise ValueError(
-                    f"{name}, field {field!r}: no row has a value; leave the field out"
+                    f"{name}, field {field!r}: no row has a value{zeros}; leave the field out"
                 )
-        self._keep(vocabulary, values, lists)
+        if not empty_fields and isinstance(how, Mapping):
+            scalar = {f for f, c in parsed.columns.items() if not (parsed.triples or has_lists(c))}
+            whole = how["separators"] or {}
+            flags = [field for field in values if field in preparation.flags]
+            warn_of_signs(values, lists, name, scalar=scalar, whole=whole, flags=flags)
+        self._keep(vocabulary, values, lists, preparation, parsed.origin)
+
+
+def _check_undeclared(declared: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError if something is declared beside a table that was read already."""
+    given = [argument for argument, value in declared.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"{name} is an AttributeTable already; give {' and '.join(given)} where it is made, "
+            "beside its frame or dict"
+        )
 
 
 def _unpickle(
@@ -457,199 +471,13 @@ def _unpickle(
     ids: NDArray[Any],
     values: dict[str, NDArray[Any]],
     lists: dict[str, tuple[Codes, Codes]],
+    preparation: Preparation,
+    origin: Origin,
 ) -> AttributeTable:
     return cls._from_parts(
-        Vocabulary(ids), values, {field: ItemLists(*arrays) for field, arrays in lists.items()}
+        Vocabulary(ids),
+        values,
+        {field: ItemLists(*arrays) for field, arrays in lists.items()},
+        preparation,
+        origin,
     )
-
-
-class _Parsed(NamedTuple):
-    """Distinct ids, and the cells of each field; a cell's index is its id's position."""
-
-    ids: NDArray[Any]
-    columns: dict[str, pd.Series]
-
-
-def _read_frame(data: Any, name: str) -> _Parsed:
-    frame = data if isinstance(data, pd.DataFrame) else _to_pandas(data, name)
-    _check_fields(frame.columns, name)
-    if not len(frame):
-        raise ValueError(f"{name} has no rows")
-    if set(_TRIPLE_COLUMNS) <= set(frame.columns):
-        return _read_triples(frame, name)
-    return _read_wide(frame, name, has_index=isinstance(data, pd.DataFrame))
-
-
-def _to_pandas(data: Any, name: str) -> pd.DataFrame:
-    native = nw.from_native(data, eager_only=True, pass_through=True)
-    if not isinstance(native, nw.DataFrame):
-        raise TypeError(
-            f"{name} must be a frame (wide, or triples entity, field, value), a dict from field "
-            f"to a mapping of ids, or an AttributeTable; got {type(data).__name__}"
-        )
-    # as lists, for nulls would turn numpy's integers into floats
-    columns = {label: native[label].to_list() for label in native.columns}
-    return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()})
-
-
-def _read_wide(frame: pd.DataFrame, name: str, *, has_index: bool) -> _Parsed:
-    named = [column for column in _ID_COLUMNS if column in frame.columns]
-    if len(named) > 1:
-        raise ValueError(f"{name} has several columns of ids, {named}; keep one of them")
-    if not named and not has_index:
-        raise ValueError(
-            f"{name} has no column of ids among {list(frame.columns)}; name it 'item', 'user' "
-            "or 'entity'"
-        )
-    if not named and frame.index.nlevels > 1:
-        raise ValueError(
-            f"{name} is indexed by {frame.index.nlevels} levels; its ids need a single one"
-        )
-    role = named[0] if named else _role(name)
-    ids = read_ids(frame[role] if named else frame.index, name=name, role=role)
-    _check_distinct(ids, name, role)
-    fields = [column for column in frame.columns if column not in named]
-    if not fields:
-        raise ValueError(f"{name} has no fields: give it at least one column of categories")
-    return _Parsed(ids, {field: frame[field].reset_index(drop=True) for field in fields})
-
-
-def _read_triples(frame: pd.DataFrame, name: str) -> _Parsed:
-    others = [column for column in frame.columns if column not in _TRIPLE_COLUMNS]
-    if others:
-        raise ValueError(
-            f"{name} holds triples (entity, field, value) and other columns, {others}; drop "
-            "these, or rename the three if they are fields of a wide frame"
-        )
-    entities = read_ids(frame["entity"], name=name, role="entity")
-    fields = read_ids(frame["field"], name=name, role="field")
-    vocabulary, rows = Vocabulary.from_values(entities)
-    codes, distinct = pd.factorize(fields)
-    _check_fields(distinct, name)
-    cells = frame["value"].set_axis(rows)
-    by_field = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    columns = {field: cells.iloc[at] for field, at in zip(distinct, by_field, strict=True)}
-    return _Parsed(vocabulary.ids, columns)
-
-
-def _read_dict(data: Mapping[Any, Any], name: str) -> _Parsed:
-    _check_fields(data, name)
-    for field, mapping in data.items():
-        if not isinstance(mapping, (Mapping, pd.Series)):
-            raise TypeError(
-                f"{name}[{field!r}] must map ids to values, as a dict or a pandas Series does; "
-                f"got {type(mapping).__name__}"
-            )
-    if not any(len(mapping) for mapping in data.values()):
-        raise ValueError(f"{name} has no fields, or no ids in them: {data!r}")
-    role = _role(name)
-    keys = {}
-    for field, mapping in data.items():
-        # as objects: a field's integers must not meet another one's floats half-way
-        objects = pd.Series(list(mapping.keys()), dtype=object).to_numpy()
-        keys[field] = read_ids(objects, name=f"{name}[{field!r}]", role=role)
-        _check_distinct(keys[field], f"{name}[{field!r}]", role)
-    ids = read_ids(pd.Series(np.concatenate(list(keys.values()))), name=name, role=role)
-    vocabulary, rows = Vocabulary.from_values(ids)
-    ends = np.cumsum([len(of_field) for of_field in keys.values()])
-    columns = {}
-    for (field, mapping), at in zip(data.items(), np.split(rows, ends[:-1]), strict=True):
-        if isinstance(mapping, pd.Series):
-            columns[field] = mapping.set_axis(at)
-        else:
-            columns[field] = pd.Series(list(mapping.values()), index=at, dtype=object)
-    return _Parsed(vocabulary.ids, columns)
-
-
-def _encode_field(
-    cells: pd.Series, ids: NDArray[Any], field: str, name: str
-) -> tuple[NDArray[Any], ItemLists]:
-    """Return a field's distinct values, and the codes of each id's values."""
-    where = f"{name}, field {field!r}"
-    if cells.dtype == object:
-        # explode would take a dict for the list of its keys, and wants to know a list's length
-        refused = tuple(
-            kind
-            for kind in set(map(type, cells))
-            if issubclass(kind, Mapping)
-            or (issubclass(kind, Iterable) and not issubclass(kind, Sized))
-        )
-        if refused:
-            _refuse(cells, ids, where, refused)
-    entries = cells.explode().dropna()
-    if not len(entries):
-        return np.empty(0, dtype=object), ItemLists.empty(len(ids))
-    _check_categories(entries, ids, where)
-    found = read_ids(entries, name=name, role=field)
-    try:
-        vocabulary, codes = Vocabulary.from_values(found)
-        values = vocabulary.ids
-    except TypeError:  # values without an order among themselves
-        codes, values = pd.factorize(found)
-    keys = np.unique(entries.index.to_numpy() * len(values) + codes)
-    return values, ItemLists.from_codes(keys // len(values), keys % len(values), len(ids))
-
-
-def _check_categories(values: pd.Series, ids: NDArray[Any], where: str) -> None:
-    dtype = values.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        dtype = dtype.categories.dtype
-    mixed = dtype.type is np.object_
-    kinds = set(map(type, values)) if mixed else {dtype.type}
-    refused = tuple(
-        kind
-        for kind in kinds
-        if issubclass(kind, _MEASUREMENTS + _DATES)
-        or (issubclass(kind, Iterable) and not issubclass(kind, (str, bytes)))
-    )
-    if refused:
-        _refuse(values, ids, where, refused if mixed else (object,))
-
-
-def _refuse(values: pd.Series, ids: NDArray[Any], where: str, kinds: tuple[type, ...]) -> NoReturn:
-    """Raise for the first value of these kinds."""
-    at, value = next(pair for pair in enumerate(values) if isinstance(pair[1], kinds))
-    found = f"{where} has {_plain(value)!r} for {_plain(ids[values.index[at]])!r}"
-    if isinstance(value, _MEASUREMENTS):
-        raise ValueError(
-            f"{found}; attributes are categories: cut measurements with pd.qcut, and use "
-            "astype('Int64') where pandas made floats of integers because cells are missing"
-        )
-    if isinstance(value, _DATES):
-        raise ValueError(
-            f"{found}; attributes are categories: cut dates with pd.cut, or take a part of them "
-            "such as .dt.year"
-        )
-    raise TypeError(f"{found}; cells are scalars, or flat lists of scalars")
-
-
-def _check_fields(labels: Iterable[Any], name: str) -> None:
-    seen = set()
-    for label in labels:
-        if not isinstance(label, str):
-            raise TypeError(
-                f"{name} has a field named {_plain(label)!r}; names of fields are strings"
-            )
-        if label in seen:
-            raise ValueError(f"{name} has two columns named {label!r}; rename one of them")
-        seen.add(label)
-
-
-def _check_distinct(ids: NDArray[Any], name: str, role: str) -> None:
-    repeated = pd.Series(ids).duplicated(keep=False).to_numpy()
-    if repeated.any():
-        first = ids[repeated.argmax()]
-        n_rows = int((ids[repeated] == first).sum())
-        raise ValueError(
-            f"{name} has {n_rows} rows for {role} {_plain(first)!r}; keep one row per id, with "
-            "list cells for several values"
-        )
-
-
-def _role(name: str) -> str:
-    return next((role for role in ("item", "user") if name.startswith(role)), "entity")
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy's scalars as Python's, which read better in messages."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -43,7 +43,9 @@ def field_deletion(estimator: Any, X: Any, *, histories: Any = None) -> pd.DataF
     >>> from skattrec.datasets import make_preferences
     >>> from skattrec.inspection import field_deletion
     >>> log = make_preferences(random_state=0)
-    >>> model = ACAM(log.item_attributes, embedding_dim=8, max_epochs=1).fit(log.data)
+    >>> model = ACAM(
+    ...     item_attributes=log.item_attributes, embedding_dim=8, max_epochs=1
+    ... ).fit(log.data)
     >>> drops = field_deletion(model, [["u000", "i001"], ["u001", "i002"]])
     >>> list(drops.columns)
     ['user', 'item', 'top_field', 'top', 'random', 'genre', 'director', 'country']

@@ -57,11 +57,11 @@ class AANMF(RatingRecommender):
 
     Parameters
     ----------
-    user_attributes : AttributeTable, frame or dict, default=None
-        Attributes of users: a wide frame indexed by user id, triples (entity, field, value), or
-        ``{field: {user: values}}``. None: a user is an id.
     item_attributes : AttributeTable, frame or dict, default=None
-        The same of items. The paper uses none.
+        Attributes of items; the paper uses none. A wide frame indexed by item id, triples
+        (entity, field, value), or ``{field: {item: values}}``. None: an item is an id.
+    user_attributes : AttributeTable, frame or dict, default=None
+        The same of users, the attributes that the paper is about.
     embedding_dim : int, default=16
         Width of all embeddings.
     hidden : sequence of int, default=(16, 16)
@@ -159,7 +159,7 @@ class AANMF(RatingRecommender):
     >>> from skattrec import AANMF
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = AANMF(log.user_attributes, max_epochs=5, random_state=0)
+    >>> model = AANMF(user_attributes=log.user_attributes, max_epochs=5, random_state=0)
     >>> model.fit(log.data, log.target).predict([["u000", "i010"], ["u001", "i010"]]).shape
     (2,)
     >>> print(model.explain([["u000", "i010"]]))
@@ -191,9 +191,9 @@ class AANMF(RatingRecommender):
 
     def __init__(
         self,
-        user_attributes: Any = None,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
+        user_attributes: Any = None,
         embedding_dim: int = 16,
         hidden: Sequence[int] = (16, 16),
         pooling: str = "pairwise",
@@ -363,7 +363,7 @@ class AANMF(RatingRecommender):
         >>> from skattrec import AANMF
         >>> from skattrec.datasets import make_preferences
         >>> log = make_preferences(random_state=0)
-        >>> model = AANMF(log.user_attributes, max_epochs=2, random_state=0)
+        >>> model = AANMF(user_attributes=log.user_attributes, max_epochs=2, random_state=0)
         >>> model.fit(log.data, log.target).attention_weights(log.data[:2]).columns
         Index(['age_group', 'gender'], dtype=...)
         """
@@ -406,7 +406,7 @@ class AANMF(RatingRecommender):
         >>> from skattrec import AANMF
         >>> from skattrec.datasets import make_preferences
         >>> log = make_preferences(random_state=0)
-        >>> model = AANMF(log.user_attributes, max_epochs=2, random_state=0)
+        >>> model = AANMF(user_attributes=log.user_attributes, max_epochs=2, random_state=0)
         >>> model = model.fit(log.data, log.target)
         >>> model.mean_attention(log.data, log.item_attributes[["genre"]]).shape
         (8, 2)

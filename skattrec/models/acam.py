@@ -170,7 +170,9 @@ class ACAM(FieldMasking, NeuralRecommender):
     >>> from skattrec import ACAM
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = ACAM(log.item_attributes, embedding_dim=16, max_epochs=2, random_state=0)
+    >>> model = ACAM(
+    ...     item_attributes=log.item_attributes, embedding_dim=16, max_epochs=2, random_state=0
+    ... )
     >>> items, scores = model.fit(log.data).recommend(["u000", "u001"], n_recommendations=3)
     >>> items.shape
     (2, 3)
@@ -200,8 +202,8 @@ class ACAM(FieldMasking, NeuralRecommender):
 
     def __init__(
         self,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
         embedding_dim: int = 64,
         history_length: int = 10,
         history_attention: str = "ffn",

@@ -206,7 +206,9 @@ class ERAN(FieldMasking, NeuralRecommender):
     >>> from skattrec import ERAN
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = ERAN(log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0)
+    >>> model = ERAN(
+    ...     item_attributes=log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0
+    ... )
     >>> items, scores = model.fit(log.data).recommend(["u000", "u001"], n_recommendations=3)
     >>> items.shape
     (2, 3)
@@ -261,8 +263,8 @@ class ERAN(FieldMasking, NeuralRecommender):
 
     def __init__(
         self,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
         embedding_dim: int = 32,
         hidden: Sequence[int] = (256,),
         encoder: str = "tanh",

@@ -190,7 +190,9 @@ class HKRM(FieldMasking, NeuralRecommender):
     >>> from skattrec import HKRM
     >>> from skattrec.datasets import make_preferences
     >>> log = make_preferences(random_state=0)
-    >>> model = HKRM(log.item_attributes, embedding_dim=16, max_epochs=2, random_state=0)
+    >>> model = HKRM(
+    ...     item_attributes=log.item_attributes, embedding_dim=16, max_epochs=2, random_state=0
+    ... )
     >>> items, scores = model.fit(log.data).recommend(["u000", "u001"], n_recommendations=3)
     >>> items.shape
     (2, 3)
@@ -228,8 +230,8 @@ class HKRM(FieldMasking, NeuralRecommender):
 
     def __init__(
         self,
-        item_attributes: Any = None,
         *,
+        item_attributes: Any = None,
         embedding_dim: int = 50,
         relation: str = "diag",
         value_pooling: str = "sum",

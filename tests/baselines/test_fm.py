@@ -249,7 +249,7 @@ QUICK = {"max_epochs": 12, "batch_size": 128, "lr": 0.02, "validation_fraction":
 
 def quick(item_attributes=None, user_attributes=None, **params):
     settings = QUICK | {"embedding_dim": 8, "random_state": 0} | params
-    return FM(item_attributes, user_attributes=user_attributes, **settings)
+    return FM(item_attributes=item_attributes, user_attributes=user_attributes, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -448,7 +448,7 @@ def test_seeds_decide(log):
 )
 def test_parameters_have_an_effect(log, params):
     settings = FM(
-        log.item_attributes,
+        item_attributes=log.item_attributes,
         user_attributes=log.user_attributes,
         embedding_dim=4,
         max_epochs=2,
@@ -478,11 +478,6 @@ def test_parameters_have_an_effect(log, params):
 def test_bad_parameters_are_named(log, params):
     with pytest.raises(ValueError, match=next(iter(params))):
         FM(**params).fit(log.data)
-
-
-def test_only_the_first_table_is_taken_by_position(log):
-    with pytest.raises(TypeError, match="positional argument"):
-        FM(log.item_attributes, log.user_attributes)
 
 
 @pytest.mark.parametrize("field", ["item", "user", "history", "user_age"])

@@ -28,7 +28,7 @@ ONE_HOT = np.array(
 
 
 def test_a_regressor_sees_one_hot_ids_and_shares_of_values():
-    model = FromRegressor(Ridge(alpha=0.5), AGES, GENRES).fit(X, Y)
+    model = FromRegressor(Ridge(alpha=0.5), user_attributes=AGES, item_attributes=GENRES).fit(X, Y)
     assert model.n_features_ == 11
     by_hand = Ridge(alpha=0.5).fit(ONE_HOT, Y)
     assert_allclose(model.predict(X), by_hand.predict(ONE_HOT), atol=1e-5)
@@ -39,7 +39,7 @@ def test_a_regressor_sees_one_hot_ids_and_shares_of_values():
 
 
 def test_items_described_later_are_estimated_by_their_attributes():
-    model = FromRegressor(Ridge(), AGES, GENRES).fit(X, Y)
+    model = FromRegressor(Ridge(), user_attributes=AGES, item_attributes=GENRES).fit(X, Y)
     _, scores = model.recommend(
         ["ann"],
         n_recommendations=1,
@@ -57,8 +57,8 @@ def test_a_classifier_learns_from_labels_or_from_drawn_items():
     assert 0 < labelled.predict(log.data).min() < labelled.predict(log.data).max() < 1
     drawn = FromClassifier(
         RandomForestClassifier(n_estimators=30, random_state=0),
-        log.user_attributes,
-        log.item_attributes,
+        user_attributes=log.user_attributes,
+        item_attributes=log.item_attributes,
         random_state=0,
     )
     drawn.fit(log.data)

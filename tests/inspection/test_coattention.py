@@ -22,7 +22,7 @@ def log():
 @pytest.fixture(scope="module")
 def model(log):
     small = {"embedding_dim": 8, "attention_units": 4, "mlp_hidden": (4,), "max_epochs": 1}
-    return ACAM(log.item_attributes, random_state=0, **small).fit(log.data)
+    return ACAM(item_attributes=log.item_attributes, random_state=0, **small).fit(log.data)
 
 
 def test_the_figure_shows_the_mean_map(log, model):

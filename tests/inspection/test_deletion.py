@@ -12,7 +12,9 @@ from skattrec.inspection import field_deletion
 @pytest.fixture(scope="module")
 def planted():
     log = make_preferences(200, 200, n_interactions_per_user=20, random_state=0)
-    model = ACAM(log.item_attributes, embedding_dim=32, attention_units=32, random_state=0)
+    model = ACAM(
+        item_attributes=log.item_attributes, embedding_dim=32, attention_units=32, random_state=0
+    )
     model.fit(log.data)
     items, _ = model.recommend(model.user_ids_, n_recommendations=5)
     pairs = pd.DataFrame({"user": np.repeat(model.user_ids_, 5), "item": items.ravel()})
@@ -63,7 +65,9 @@ def test_histories_are_passed_on(planted):
 def test_two_attribute_fields_are_needed():
     log = make_preferences(20, 30, n_interactions_per_user=5, random_state=0)
     small = {"embedding_dim": 4, "attention_units": 4, "mlp_hidden": (4,), "max_epochs": 1}
-    model = ACAM(log.item_attributes["genre"], random_state=0, **small).fit(log.data)
+    model = ACAM(item_attributes=log.item_attributes["genre"], random_state=0, **small).fit(
+        log.data
+    )
     with pytest.raises(ValueError, match=r"\['genre'\]; deletion needs two"):
         field_deletion(model, log.data.head(2))
 

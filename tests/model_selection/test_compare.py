@@ -260,7 +260,7 @@ def test_given_candidates_with_a_tuning_metric_of_its_own():
 def test_new_items_are_judged_among_each_other():
     scorer = make_ranking_scorer("auc", candidates="test")
     result = compare(
-        {"FM": FM(LOG.item_attributes, max_epochs=5), "EASE": EASE()}, X,
+        {"FM": FM(item_attributes=LOG.item_attributes, max_epochs=5), "EASE": EASE()}, X,
         cv=NewItemSplit(0.3, n_splits=2, random_state=0), metrics=scorer, seeds=1,
         search={"FM": {"lr": [0.02]}, "EASE": {}}, n_trials=2,
     )  # fmt: skip

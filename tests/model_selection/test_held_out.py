@@ -247,7 +247,7 @@ def test_new_items_are_ranked_among_each_other():
     X = made.data
     train, test = next(NewItemSplit(0.3, random_state=0).split(X))
     X_train, X_test = X.iloc[train], X.iloc[test]
-    model = FM(made.item_attributes, max_epochs=5, random_state=0).fit(X_train)
+    model = FM(item_attributes=made.item_attributes, max_epochs=5, random_state=0).fit(X_train)
     per_user = make_ranking_scorer(["ndcg@5", "auc"], candidates="test").per_user(model, X_test)
     new = np.unique(X_test["item"])
     for user, values in per_user.iterrows():

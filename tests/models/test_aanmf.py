@@ -411,7 +411,9 @@ def log():
 
 @pytest.fixture(scope="module")
 def fitted(log):
-    model = AANMF(log.user_attributes, log.item_attributes, **SMALL)
+    model = AANMF(
+        user_attributes=log.user_attributes, item_attributes=log.item_attributes, **SMALL
+    )
     return model.fit(log.data, log.target)
 
 
@@ -423,7 +425,7 @@ def test_attention_is_looked_at_in_blocks(log, fitted):
 
 def test_explanations_are_those_of_the_fitted_model(log):
     for history in (True, False):
-        model = AANMF(log.user_attributes, **SMALL | {"history": history})
+        model = AANMF(user_attributes=log.user_attributes, **SMALL | {"history": history})
         model.fit(log.data, log.target).set_params(
             biases=False, dot_product=False, history=not history
         )
@@ -459,7 +461,9 @@ def rmse(model, X, y):
 def test_ratings_are_learnt(preset):
     X, y, table = planted()
     test = np.random.default_rng(1).random(len(y)) < 0.2
-    model = AANMF.from_preset(preset, table, **QUICK, max_epochs=12).fit(X[~test], y[~test])
+    model = AANMF.from_preset(preset, user_attributes=table, **QUICK, max_epochs=12).fit(
+        X[~test], y[~test]
+    )
     assert y.std() > 1.3
     assert rmse(model, X[test], y[test]) < 0.6
     assert model.score(X[test], y[test]) == pytest.approx(
@@ -482,7 +486,9 @@ def test_new_users_are_rated_by_the_planted_attribute():
     wide.index = wide.index.map(str)
     wide.loc["granny"] = [("old",), ("town_1",)]
     wide.loc["kid"] = [("young",), ("town_1",)]
-    model = AANMF.from_preset("paper", wide, **QUICK, max_epochs=12, unknown_user="error")
+    model = AANMF.from_preset(
+        "paper", user_attributes=wide, **QUICK, max_epochs=12, unknown_user="error"
+    )
     model.fit(X.assign(user=X["user"].astype(str)), y)
     ratings = model.score_items(["granny", "kid"])
     even = model.item_ids_ % 2 == 0
@@ -496,7 +502,7 @@ def test_new_users_are_rated_by_the_planted_attribute():
 
 def test_attention_finds_the_planted_attribute():
     X, y, table = planted()
-    model = AANMF(table, **QUICK, max_epochs=12, refit=False).fit(X, y)
+    model = AANMF(user_attributes=table, **QUICK, max_epochs=12, refit=False).fit(X, y)
     mean = model.attention_weights(X).mean()
     assert mean["age"] > 0.7
     assert mean.sum() == pytest.approx(1)
@@ -526,7 +532,13 @@ def test_new_items_are_rated_by_their_attributes():
     X = pd.DataFrame({"user": np.repeat(np.arange(40), 20), "item": items})
     y = np.where(items % 2 == 0, 4.5, 1.5) + rng.normal(0, 0.2, len(X))
     table = pd.DataFrame({"kind": {str(i): "bad" if i % 2 else "good" for i in range(32)}})
-    model = AANMF.from_preset("paper", None, table, **QUICK | {"batch_size": 64}, max_epochs=12)
+    model = AANMF.from_preset(
+        "paper",
+        user_attributes=None,
+        item_attributes=table,
+        **QUICK | {"batch_size": 64},
+        max_epochs=12,
+    )
     model.fit(X.assign(item=X["item"].astype(str)), y)
     good, bad = model.predict([[0, "30"], [0, "31"]])
     assert good > bad + 0.5
@@ -542,7 +554,7 @@ def test_new_items_are_rated_by_their_attributes():
 
 
 def test_it_is_a_regressor(log):
-    model = AANMF(log.user_attributes, **SMALL)
+    model = AANMF(user_attributes=log.user_attributes, **SMALL)
     assert is_regressor(model)
     scores = cross_val_score(
         model, log.data, log.target, cv=KFold(2), scoring="neg_root_mean_squared_error"
@@ -627,7 +639,7 @@ def test_patience_stops_and_the_best_epoch_counts(log):
 
 def test_validation_judges_what_predict_would_return(log):
     """valid_rmse of the last epoch, held against a model that saw the same rows."""
-    model = AANMF(log.user_attributes, **SMALL, refit=False, patience=None)
+    model = AANMF(user_attributes=log.user_attributes, **SMALL, refit=False, patience=None)
     kept = {}
 
     class Spy(AANMF):
@@ -664,7 +676,9 @@ def test_averaged_weights_are_what_validation_saw(log):
 
 def test_a_constant_model_is_noticed(log):
     # each step takes half of the perceptron's weights away
-    model = AANMF.from_preset("paper", log.user_attributes, **SMALL | {"weight_decay": 100.0})
+    model = AANMF.from_preset(
+        "paper", user_attributes=log.user_attributes, **SMALL | {"weight_decay": 100.0}
+    )
     with pytest.warns(ConvergenceWarning, match=r"is a constant\. Lower weight_decay"):
         model.fit(log.data, log.target)
 
@@ -673,7 +687,9 @@ def test_a_constant_model_is_noticed(log):
 def test_products_do_not_collapse(pooling):
     """Small vectors multiplied are smaller still: they start larger."""
     X, y, table = planted()
-    model = AANMF.from_preset("paper", table, interaction="product", pooling=pooling, **QUICK)
+    model = AANMF.from_preset(
+        "paper", user_attributes=table, interaction="product", pooling=pooling, **QUICK
+    )
     model.set_params(max_epochs=12, refit=False)
     assert rmse(model.fit(X, y), X, y) < 0.6
 
@@ -792,7 +808,7 @@ def test_explanations_without_attributes_or_histories(log):
 def test_fields_of_both_sides_with_one_name_say_whose_they_are(log):
     users = {"country": {u: "fr" for u in log.data["user"]}}
     items = {"country": {i: "it" for i in log.data["item"]}, "kind": {"i000": "a"}}
-    model = AANMF(users, items, **SMALL).fit(log.data, log.target)
+    model = AANMF(user_attributes=users, item_attributes=items, **SMALL).fit(log.data, log.target)
     assert model.fields_ == ("user country", "item country", "kind")
     told = model.explain(log.data[:1])
     assert "the user's country (fr)" in str(told)
@@ -802,7 +818,7 @@ def test_fields_of_both_sides_with_one_name_say_whose_they_are(log):
 
 def test_a_user_without_attributes_is_explained_by_the_rest(log):
     users = {"age": {"u000": "old"}}
-    model = AANMF(users, **SMALL).fit(log.data, log.target)
+    model = AANMF(user_attributes=users, **SMALL).fit(log.data, log.target)
     told = model.explain([["u001", "i000"]])
     assert told.known_fields == [()]
     assert "the user's" not in str(told)

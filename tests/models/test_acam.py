@@ -435,7 +435,7 @@ def log():
 
 def fitted(log, *, y=None, attributes="frame", **params):
     item_attributes = log[attributes] if isinstance(attributes, str) else attributes
-    return ACAM(item_attributes, **TINY | params).fit(log.data, y)
+    return ACAM(item_attributes=item_attributes, **TINY | params).fit(log.data, y)
 
 
 @pytest.fixture(scope="module")
@@ -524,8 +524,8 @@ def test_every_parameter_has_an_effect(log, name, value, when):
         with pytest.raises(ValueError, match="negatives='labelled', but no row of y"):
             fitted(log, negatives=value)
         return
-    base = ACAM(log.frame, **TINY).fit(log.data, y)
-    changed = ACAM(log.frame, **TINY).set_params(**{name: value}).fit(log.data, y)
+    base = ACAM(item_attributes=log.frame, **TINY).fit(log.data, y)
+    changed = ACAM(item_attributes=log.frame, **TINY).set_params(**{name: value}).fit(log.data, y)
     pairs = catalogue(base)
     assert np.abs(base.predict(pairs) - changed.predict(pairs)).max() > 1e-6
 
@@ -751,7 +751,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(log):
 
 def test_a_second_fit_forgets_the_first(log):
     once = fitted(log)
-    twice = ACAM(log.frame, **TINY).fit(log.data[:100]).fit(log.data)
+    twice = ACAM(item_attributes=log.frame, **TINY).fit(log.data[:100]).fit(log.data)
     pairs = catalogue(once)
     assert_array_equal(once.predict(pairs), twice.predict(pairs))
 
@@ -1046,7 +1046,9 @@ def test_margin_training_pulls_true_facts_below_corrupted_ones(log):
 
 @pytest.mark.parametrize("co_attention", ["both", "user", "item"])
 def test_field_weights_come_from_the_map_that_the_prediction_uses(log, co_attention):
-    model = ACAM(log.item_attributes, co_attention=co_attention, **TINY).fit(log.data)
+    model = ACAM(item_attributes=log.item_attributes, co_attention=co_attention, **TINY).fit(
+        log.data
+    )
     rows = some_rows(model, 6)
     explanation = model.explain(rows)
     sides = 2 if co_attention == "item" else 1  # rows of the item's map, else columns
@@ -1059,7 +1061,7 @@ def test_field_weights_come_from_the_map_that_the_prediction_uses(log, co_attent
 def test_a_sentence_names_no_field_that_the_item_lacks(log):
     frame = log.item_attributes.to_frame()
     frame.iloc[::2, 0] = [()] * len(frame.iloc[::2])
-    model = ACAM(frame, **TINY).fit(log.data)
+    model = ACAM(item_attributes=frame, **TINY).fit(log.data)
     explanation = model.explain(log.data)
     lacking = set(frame.index[::2])
     assert lacking & set(explanation.items)
@@ -1088,8 +1090,8 @@ def test_items_described_later_score_as_if_the_table_had_had_them(missing):
     table, later = AttributeTable(frame.iloc[:-3]), AttributeTable(frame.iloc[-3:])
     data = log.data[~log.data["item"].isin(later.ids)]
     settings = {"embedding_dim": 8, "max_epochs": 1, "missing": missing, "random_state": 0}
-    full = ACAM(log.item_attributes, **settings).fit(data)
-    lean = ACAM(table, **settings).fit(data)
+    full = ACAM(item_attributes=log.item_attributes, **settings).fit(data)
+    lean = ACAM(item_attributes=table, **settings).fit(data)
     users, cold = full.user_ids_[:4], list(later.ids)
     options = {"n_recommendations": 3, "candidates": cold}
     expected = full.recommend(users, **options)

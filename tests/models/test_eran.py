@@ -731,7 +731,7 @@ def log():
 
 def fitted(log, attributes="all", **params):
     given = log.item_attributes if isinstance(attributes, str) else attributes
-    return ERAN(given, **TINY | {"random_state": 0} | params).fit(log.data)
+    return ERAN(item_attributes=given, **TINY | {"random_state": 0} | params).fit(log.data)
 
 
 @pytest.fixture(scope="module")
@@ -830,7 +830,7 @@ def test_scores_are_shared_out_where_negatives_are_drawn_and_plain_where_they_ar
     def scores(negatives, **params):
         params |= TINY | {"random_state": 0, "validation_fraction": None}
         return (
-            ERAN(log.item_attributes, negatives=negatives, **params)
+            ERAN(item_attributes=log.item_attributes, negatives=negatives, **params)
             .fit(log.data, y)
             .predict(pairs)
         )
@@ -922,7 +922,9 @@ def test_negatives_come_from_labels_where_they_are(log):
     y = np.where(np.arange(len(log.data)) % 3 == 0, 0.0, 1.0)
     users = np.unique(log.data["user"])
     scores = {
-        negatives: ERAN(log.item_attributes, **TINY, random_state=0, negatives=negatives)
+        negatives: ERAN(
+            item_attributes=log.item_attributes, **TINY, random_state=0, negatives=negatives
+        )
         .fit(log.data, y)
         .score_items(users)
         for negatives in ("auto", "labelled", "sampled")
@@ -970,10 +972,15 @@ def test_training_learns(log):
 
 def test_presets_are_parameters(log):
     for name, preset in ERAN.presets.items():
-        model = ERAN.from_preset(name, log.item_attributes)
+        model = ERAN.from_preset(name, item_attributes=log.item_attributes)
         assert preset.items() <= model.get_params().items()
     paper = ERAN.from_preset(
-        "paper", log.item_attributes, hidden=(8,), max_epochs=1, random_state=0, verbose=0
+        "paper",
+        item_attributes=log.item_attributes,
+        hidden=(8,),
+        max_epochs=1,
+        random_state=0,
+        verbose=0,
     ).fit(log.data)
     assert np.isfinite(paper.score_items(paper.user_ids_)).all()
     # codes of sigmoids lie between 0 and 1
@@ -1023,7 +1030,7 @@ def test_without_attributes_it_learns_from_copurchases_and_knows_no_new_items(lo
 def test_a_log_without_any_pair_of_items_still_serves(log):
     X = [[f"u{n}", f"i{n % 7}"] for n in range(20)]
     for attributes in (None, {"genre": {f"i{n}": "ab"[n % 2] for n in range(7)}}):
-        model = ERAN(attributes, **TINY, random_state=0).fit(X)
+        model = ERAN(item_attributes=attributes, **TINY, random_state=0).fit(X)
         assert np.isfinite(model.score_items(model.user_ids_)).all()
         assert (model.isolated_ == 1).all()
 
@@ -1099,8 +1106,8 @@ def planted():
     cold = sorted(made.item_attributes.ids)[::8]
     data = made.data[~made.data["item"].isin(cold)]
     model = ERAN(
-        made.item_attributes, embedding_dim=16, hidden=(32,), max_epochs=12, batch_size=256,
-        lr=0.01, validation_fraction=None, random_state=0, verbose=0,
+        item_attributes=made.item_attributes, embedding_dim=16, hidden=(32,), max_epochs=12,
+        batch_size=256, lr=0.01, validation_fraction=None, random_state=0, verbose=0,
     ).fit(data)  # fmt: skip
     return made, cold, model
 

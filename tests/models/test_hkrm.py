@@ -713,7 +713,7 @@ def log():
 
 def fitted(log, y=None, attributes=True, **params):
     table = None if attributes is None else log.frame
-    return HKRM(table, **TINY | params).fit(log.data, y)
+    return HKRM(item_attributes=table, **TINY | params).fit(log.data, y)
 
 
 @pytest.fixture(scope="module")
@@ -899,7 +899,7 @@ def test_labelled_negatives_are_used_as_given(log, monkeypatch, negatives):
 
 
 def test_drawn_negatives_weigh_half_beside_labelled_ones(log):
-    model = HKRM(log.frame, negatives="both", n_negatives=4, bias=True)
+    model = HKRM(item_attributes=log.frame, negatives="both", n_negatives=4, bias=True)
     interactions = Interactions(
         read_columns(log.data), log.labels.to_numpy(dtype=float), positive_threshold=0
     )
@@ -929,7 +929,7 @@ def test_labels_are_held_out_at_random_and_judged_by_auc(log, labelled):
             super()._fit(interactions)
             assert not hasattr(self, "_judged_rows")
 
-    model = Spied(log.frame, **TINY | {"max_epochs": 1}).fit(log.data, log.labels)
+    model = Spied(item_attributes=log.frame, **TINY | {"max_epochs": 1}).fit(log.data, log.labels)
     _, interactions, held_out = judged[0]
     assert held_out.sum() == round(0.1 * len(interactions))
     assert set(interactions.positive[held_out]) == {True, False}
@@ -954,7 +954,9 @@ def test_unlabelled_logs_are_judged_by_ndcg(model):
 def test_held_out_rows_of_one_label_are_no_judge(log):
     labels = np.ones(len(log.data))
     labels[0] = 0
-    model = HKRM(log.frame, **TINY | {"validation_fraction": 0.01}).fit(log.data, labels)
+    model = HKRM(item_attributes=log.frame, **TINY | {"validation_fraction": 0.01}).fit(
+        log.data, labels
+    )
     assert not any("valid_auc" in epoch for epoch in model.history_)
 
 
@@ -971,7 +973,7 @@ def test_the_intercept_is_calibrated_on_held_out_labels(log):
 
         params = TINY | {"max_epochs": 5, "lr": 0.03, "validation_fraction": 0.3, "bias": bias}
         params |= {"negatives": "both", "n_negatives": 9}
-        model = Spied(log.frame, **params)
+        model = Spied(item_attributes=log.frame, **params)
         model.fit(log.data, log.labels)
         interactions, held_out = seen[0]
         users, items = interactions.user_codes[held_out], interactions.item_codes[held_out]
@@ -1123,7 +1125,9 @@ def test_an_explanation_tells_what_the_score_is_made_of(log, model):
 
 
 def test_a_sentence_says_of_the_item_that_spoke_for_it_no_more(log):
-    model = HKRM(log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0).fit(log.data)
+    model = HKRM(
+        item_attributes=log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0
+    ).fit(log.data)
     told = model.explain([[u, i] for u in model.user_ids_[:10] for i in model.item_ids_])
     n = 0
     for past, effects, text in zip(
@@ -1140,13 +1144,17 @@ def test_a_sentence_says_of_the_item_that_spoke_for_it_no_more(log):
 def test_large_logits_are_calibrated_too(params):
     made = make_preferences(random_state=0)
     liked = np.asarray(made.target) > 3
-    model = HKRM(made.item_attributes, random_state=0, **params).fit(made.data, liked)
+    model = HKRM(item_attributes=made.item_attributes, random_state=0, **params).fit(
+        made.data, liked
+    )
     chances = model.predict(made.data)
     assert np.isfinite(chances).all() and chances.mean() == pytest.approx(liked.mean(), abs=0.1)
 
 
 def test_vectors_are_those_of_the_fitted_model(log):
-    model = HKRM(log.item_attributes, embedding_dim=8, max_epochs=1, random_state=0).fit(log.data)
+    model = HKRM(
+        item_attributes=log.item_attributes, embedding_dim=8, max_epochs=1, random_state=0
+    ).fit(log.data)
     before = model.user_vectors(model.user_ids_), model.item_vectors()
     model.set_params(bias=False)
     for vectors, expected in zip(
@@ -1226,7 +1234,11 @@ def test_preferences_find_the_planted_field():
         120, 120, n_interactions_per_user=20, preference_strength=0.9, random_state=0
     )
     model = HKRM.from_preset(
-        "accurate", made.item_attributes, embedding_dim=32, max_epochs=6, random_state=0
+        "accurate",
+        item_attributes=made.item_attributes,
+        embedding_dim=32,
+        max_epochs=6,
+        random_state=0,
     ).fit(made.data)
     preference = model.attribute_preference(model.user_ids_)
     field = made.preferred_field.loc[model.user_ids_].to_numpy()
