@@ -1,0 +1,681 @@
+"""From a user's own files to what `fit` takes: logs, attributes, matrices.
+
+Files are read as text and ids become integers only where that loses nothing: "0034545104" stays
+what it is, in every part of a file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from skattrec.data.attributes import AttributeTable
+from skattrec.data.ids import shown
+from skattrec.data.interactions import as_frame, has_columns, read_id_column, read_target
+from skattrec.data.notices import warn
+
+_CHUNK = 1_000_000  # lines that are held as text at a time
+_DELIMITERS = (",", "\t", ";", "|", "::")
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PARQUET = (".parquet", ".pq")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_INTEGER = "(?:0|-?[1-9][0-9]{0,17})"
+_NUMBER = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)"
+_SEPARATOR = "\x1f"
+
+
+def read_log(
+    source: Any,
+    *,
+    user: str = "user",
+    item: str = "item",
+    rating: str | None = None,
+    timestamp: str | None = None,
+    delimiter: str | None = None,
+    names: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+    quotechar: str | None = "auto",
+    date_format: str | None = None,
+    id_dtype: type[str] | None = None,
+) -> tuple[Any, Any]:
+    """Read a log of interactions from a file or a frame of your own.
+
+    Parameters
+    ----------
+    source : str, path or frame
+        A CSV, TSV or other delimited text file, also compressed (``.gz``, ``.bz2``, ``.xz``); a
+        Parquet file (``.parquet``, ``.pq``, which needs pyarrow); or a pandas, polars or pyarrow
+        frame.
+    user, item : str, default="user", "item"
+        The columns of ids.
+    rating : str, default=None
+        The column that becomes y, numbers.
+    timestamp : str, default=None
+        The column of times: numbers, or dates.
+    delimiter : str, default=None
+        What stands between the cells of a text file. None takes the one of comma, tab, semicolon,
+        ``|`` and ``::`` that finds the columns.
+    names : sequence of str, default=None
+        Names of all columns, for a text file whose first line is data.
+    encoding : str, default="utf-8"
+        Encoding of a text file; older files are often "latin-1".
+    quotechar : str or None, default="auto"
+        What encloses cells of a text file that hold a delimiter; None if quotes are part of the
+        text. "auto" takes ``"`` in files with commas or semicolons, or whose first cell is
+        quoted, and None in others.
+    date_format : str, default=None
+        Format of dates in a text file, as `strptime` takes it, such as "%d/%m/%Y". None reads
+        ISO 8601 (2024-01-31) only, since other forms can be read in two ways.
+    id_dtype : str or None, default=None
+        The type ``str`` keeps all ids of a text file as they are written. None makes integers of
+        a column if each of its ids is one in its plain form ("7", but not "007" or "7.0").
+
+    Returns
+    -------
+    X : frame
+        Columns ``user``, ``item`` and, if asked for, ``timestamp``, in the class of frame that
+        was given; pandas for a file.
+    y : Series of float64, or None
+        The ratings, in the class of X (for pyarrow a numpy array); None without `rating`.
+
+    Raises
+    ------
+    ValueError
+        A column that is not there, a missing id, rating or time, a rating that is no number, a
+        line of another length, an encoding that does not fit. Messages name file, column and
+        line. Also a source that is a URL: files are read from disk only.
+    TypeError
+        `source` is neither a path nor a frame.
+
+    See Also
+    --------
+    read_attributes : Reads what items or users are.
+    from_csr : Makes the rows of a log of a sparse matrix.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from skattrec import read_log
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "ratings.csv"
+    >>> _ = path.write_text("userId,movieId,rating,timestamp\\n1,0031,4.5,1260759144\\n"
+    ...                     "7,1029,3.0,1260759179\\n")
+    >>> X, y = read_log(path, user="userId", item="movieId", rating="rating",
+    ...                 timestamp="timestamp")
+    >>> X
+       user  item   timestamp
+    0     1  0031  1260759144
+    1     7  1029  1260759179
+    >>> y.tolist()
+    [4.5, 3.0]
+    """
+    if id_dtype not in (None, str):
+        raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
+    columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
+    wanted = {role: label for role, label in columns.items() if label is not None}
+    _check_different(wanted)
+    if has_columns(source):
+        return _log_of_frame(source, wanted)
+    path = local_path(source, "source")
+    if path.suffix.lower() in _PARQUET:
+        return _log_of_frame(_read_parquet(path), wanted, where=f"{path}, ")
+    text = _TextFile(path, list(wanted.values()), delimiter, names, encoding, quotechar)
+    cells = text.read(list(wanted.values()))
+    X = {
+        role: _ids(cells[label], text, label, role, id_dtype)
+        for role, label in wanted.items()
+        if role in ("user", "item")
+    }
+    if timestamp is not None:
+        X["timestamp"] = _times(cells[timestamp], text, timestamp, date_format)
+    y = None if rating is None else _ratings(cells[rating], text, rating)
+    return pd.DataFrame(X), y
+
+
+def read_attributes(
+    source: Any,
+    *,
+    id: str,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    names: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+    quotechar: str | None = "auto",
+    missing: Sequence[str] = ("",),
+    id_dtype: type[str] | None = None,
+) -> AttributeTable:
+    """Read what items or users are from a file or a frame of your own.
+
+    Parameters
+    ----------
+    source : str, path or frame
+        As in `read_log`: a delimited text file, a Parquet file, or a frame.
+    id : str
+        The column of ids, the same as in the log.
+    columns : sequence of str, default=None
+        The columns that become fields; None takes all but the ids.
+    delimiter, names, encoding, quotechar : optional
+        How a text file is read, see `read_log`.
+    missing : sequence of str, default=("",)
+        Cells of a text file that say that there is no value, such as "NA" or "\\\\N".
+    id_dtype : str or None, default=None
+        The type ``str`` keeps all ids as they are written, see `read_log`: ids must be read alike
+        in the log and here.
+
+    Returns
+    -------
+    table : AttributeTable
+
+    Raises
+    ------
+    ValueError
+        A column that is not there, a missing id, two rows for one id, a field without values;
+        see `read_log` and `AttributeTable`.
+    TypeError
+        `source` is neither a path nor a frame.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from skattrec import read_attributes
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "movies.csv"
+    >>> _ = path.write_text("movieId,title,decade\\n1,Heat,1990s\\n2,Alien,1970s\\n")
+    >>> read_attributes(path, id="movieId", columns=["decade"])
+    AttributeTable(2 ids; decade: 2 values, 100%)
+    """
+    if id_dtype not in (None, str):
+        raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
+    chosen = None if columns is None else list(columns)
+    asked = [id, *(chosen or [])]
+    if has_columns(source):
+        frame, where = as_frame(source, name="source"), "source"
+    else:
+        path = local_path(source, "source")
+        where = str(path)
+        if path.suffix.lower() in _PARQUET:
+            frame = _read_parquet(path)
+        else:
+            text = _TextFile(path, asked, delimiter, names, encoding, quotechar)
+            cells = text.read(None if chosen is None else list(dict.fromkeys(asked)))
+            frame = pd.DataFrame(
+                {
+                    label: _ids(column, text, label, "row", id_dtype)
+                    if label == id
+                    else _values(column, set(missing))
+                    for label, column in cells.items()
+                }
+            )
+    _check_present(asked, list(frame.columns), where)
+    read_id_column(frame[id], name=f"{where}, column {id!r},", role="entity")
+    table = frame.set_index(id)
+    return AttributeTable(table if chosen is None else table[chosen])
+
+
+def from_csr(
+    matrix: Any, user_ids: ArrayLike | None = None, item_ids: ArrayLike | None = None
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Make the rows of a log of a sparse matrix of users and items.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse matrix or array of shape (n_users, n_items)
+        In any format; cells that are stored twice are summed.
+    user_ids : array-like of shape (n_users,), default=None
+        Ids of the rows; None numbers them from 0.
+    item_ids : array-like of shape (n_items,), default=None
+        Ids of the columns; None numbers them from 0.
+
+    Returns
+    -------
+    X : DataFrame of shape (n_stored, 2)
+        Columns ``user`` and ``item``, one row for each stored cell, by user and then by item. A
+        matrix knows no time: this order means nothing, which matters to models that read the
+        order of events.
+    y : ndarray of float64 of shape (n_stored,)
+        The values of these cells.
+
+    Raises
+    ------
+    TypeError
+        `matrix` is not sparse.
+    ValueError
+        Ids of another number than rows or columns, missing or repeated ids; values that are not
+        finite; no stored cell.
+
+    Warns
+    -----
+    UserWarning
+        The matrix stores zeros. They are kept, as rows with y = 0: seen and not liked, as in a
+        log. ``matrix.eliminate_zeros()`` removes them first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from skattrec import from_csr
+    >>> matrix = sparse.csr_array(np.array([[5, 0, 1], [0, 3, 0]]))
+    >>> X, y = from_csr(matrix, user_ids=["ann", "bob"], item_ids=["alien", "heat", "jaws"])
+    >>> X
+      user   item
+    0  ann  alien
+    1  ann   jaws
+    2  bob   heat
+    >>> y
+    array([5., 1., 3.])
+    """
+    if not sparse.issparse(matrix):
+        raise TypeError(
+            f"matrix is a {type(matrix).__name__}, not sparse; give scipy.sparse.csr_array(matrix)"
+        )
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix has shape {matrix.shape}; it must have rows and columns")
+    rows = sparse.csr_array(matrix, copy=True)
+    rows.sum_duplicates()
+    users = _matrix_ids(user_ids, rows.shape[0], "user")
+    items = _matrix_ids(item_ids, rows.shape[1], "item")
+    if rows.nnz == 0:
+        raise ValueError(f"matrix of shape {rows.shape} stores no cell: the log would be empty")
+    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    if np.iscomplexobj(rows.data):
+        raise ValueError("matrix holds complex numbers; ratings are real")
+    values = rows.data.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        first = bad[0]
+        raise ValueError(
+            f"matrix has {len(bad)} value(s) that are not finite, the first, {values[first]}, in "
+            f"row {owners[first]}, column {rows.indices[first]}"
+        )
+    n_zeros = int((values == 0).sum())
+    if n_zeros:
+        warn(
+            f"matrix stores {n_zeros} zero(s): they become rows with y = 0, seen and not liked. "
+            "Call matrix.eliminate_zeros() first if they mean that nothing happened"
+        )
+    return pd.DataFrame({"user": users[owners], "item": items[rows.indices]}), values
+
+
+def _matrix_ids(ids: ArrayLike | None, n: int, role: str) -> NDArray[Any]:
+    if ids is None:
+        return np.arange(n)
+    if isinstance(ids, (list, tuple)):
+        ids = pd.Series(ids, dtype=object)
+    found = read_id_column(pd.Series(ids), name=f"{role}_ids", role=role)
+    if len(found) != n:
+        side = "rows" if role == "user" else "columns"
+        raise ValueError(f"{role}_ids has {len(found)} id(s), but matrix has {n} {side}")
+    repeated = pd.Series(found).duplicated().to_numpy()
+    if repeated.any():
+        raise ValueError(f"{role}_ids has {shown(found[repeated][0])} more than once")
+    return found
+
+
+# --- frames, Parquet -----------------------------------------------------------------------
+
+
+def local_path(source: Any, name: str) -> Path:
+    """Return a path of this machine; a URL is refused, and never opened."""
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"{name} is a {type(source).__name__}; give the path of a file, or a pandas, polars "
+            "or pyarrow frame (collected)"
+        )
+    text = os.fspath(source)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if _URL.match(text):
+        raise ValueError(f"{name}={text!r} is a URL; download the file and give its path")
+    return Path(text)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"source={str(path)!r}: there is no such file")
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise ImportError(
+            f"reading {path} needs pyarrow: python -m pip install pyarrow"
+        ) from error
+    except (OSError, ValueError) as error:  # pyarrow's own are of these kinds
+        raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
+
+
+def _log_of_frame(frame: Any, wanted: dict[str, str], where: str = "source, ") -> tuple[Any, Any]:
+    table = nw.from_native(frame, eager_only=True)
+    labels = list(table.columns)
+    _check_present(wanted.values(), labels, where.rstrip(", "))
+    pandas = as_frame(frame)
+    for role in ("user", "item"):
+        label = wanted[role]
+        read_id_column(pandas[label], name=f"{where}column {label!r},", role=role)
+    roles = [role for role in ("user", "item", "timestamp") if role in wanted]
+    X = table.select(**{role: nw.col(wanted[role]) for role in roles}).to_native()
+    if "rating" not in wanted:
+        return X, None
+    try:
+        y = read_target(pandas[wanted["rating"]])
+    except ValueError as error:
+        raise ValueError(f"{where}column {wanted['rating']!r}: {error}") from error
+    if isinstance(X, pd.DataFrame):
+        return X, pd.Series(y, index=X.index, name="rating")
+    if nw.dependencies.is_polars_dataframe(X):
+        return X, nw.new_series("rating", y, backend=nw.get_native_namespace(X)).to_native()
+    return X, y
+
+
+def _check_different(wanted: dict[str, str]) -> None:
+    for role, label in wanted.items():
+        if not isinstance(label, str):
+            raise TypeError(f"{role}={label!r}; it must be the name of a column")
+    for role, label in wanted.items():
+        others = [other for other, same in wanted.items() if same == label and other != role]
+        if others:
+            raise ValueError(f"{role}={label!r} and {others[0]}={label!r} are the same column")
+
+
+def _check_present(asked: Any, labels: list[Any], where: str, *, header: bool = False) -> None:
+    absent = [label for label in asked if label not in labels]
+    if absent:
+        hint = ""
+        if header:
+            hint = "; if its first line is data, name all columns by names=[...]"
+        raise ValueError(f"{where} has no column {absent[0]!r}, only {labels}{hint}")
+    twice = [label for label in asked if labels.count(label) > 1]
+    if twice:
+        raise ValueError(f"{where} has {labels.count(twice[0])} columns named {twice[0]!r}")
+
+
+# --- text ----------------------------------------------------------------------------------
+
+
+class _TextFile:
+    """A delimited file, read as text; it knows which line a row stands in."""
+
+    def __init__(
+        self,
+        path: Path,
+        asked: list[str],
+        delimiter: str | None,
+        names: Sequence[str] | None,
+        encoding: str,
+        quotechar: str | None,
+    ):
+        self.path = path
+        self.asked = asked
+        self.names = None if names is None else list(names)
+        self.encoding = _encoding(encoding)
+        if quotechar not in ("auto", None) and len(quotechar) != 1:
+            raise ValueError(f"quotechar={quotechar!r}; it must be one character, None or 'auto'")
+        if delimiter == "":
+            raise ValueError("delimiter=''; it must be at least one character, or None")
+        self.quotechar = '"' if quotechar == "auto" else quotechar
+        first = self._first_line()
+        choices = _DELIMITERS if delimiter is None else (delimiter,)
+        self.delimiter = max(choices, key=lambda choice: self._fit(first, choice))
+        if quotechar == "auto" and self.delimiter not in (",", ";") and first[0] != '"':
+            self.quotechar = None
+        if len(self.delimiter) > 1:
+            self.quotechar = None
+        cells = self._split(first, self.delimiter)
+        self.labels = cells if self.names is None else self.names
+        if len(cells) != len(self.labels):
+            raise ValueError(
+                f"{path} has {len(cells)} cell(s) in its first line, but names has "
+                f"{len(self.labels)}: {self.labels}"
+            )
+        _check_present(asked, self.labels, str(path), header=self.names is None)
+
+    def _fit(self, first: str, delimiter: str) -> tuple[int, int]:
+        """How well a delimiter finds the columns: first those asked for, then most cells."""
+        cells = self._split(first, delimiter)
+        if self.names is not None:
+            return int(len(cells) == len(self.names)), len(cells)
+        return len(set(self.asked) & set(cells)), len(cells)
+
+    def _split(self, line: str, delimiter: str) -> list[str]:
+        return next(self._cells([line], delimiter), [""])
+
+    def _cells(self, lines: Iterable[str], delimiter: str, **options: Any) -> Any:
+        """Return an iterator over the cells of each record."""
+        if len(delimiter) > 1:
+            return (line.rstrip("\r\n").split(delimiter) for line in lines)
+        quoting: Any = csv.QUOTE_NONE if self.quotechar is None else csv.QUOTE_MINIMAL
+        return csv.reader(
+            lines, delimiter=delimiter, quotechar=self.quotechar, quoting=quoting, **options
+        )
+
+    def _open(self) -> TextIO:
+        opener = _OPENERS.get(self.path.suffix.lower(), open)
+        handle: TextIO = opener(self.path, "rt", encoding=self.encoding, newline="")
+        return handle
+
+    def _first_line(self) -> str:
+        with self._open() as handle:
+            for line in self._told(handle):
+                if line.strip():
+                    return line.rstrip("\r\n")
+        raise ValueError(f"{self.path} is empty")
+
+    def _told(self, parts: Iterable[Any]) -> Iterator[Any]:
+        """Iterate over parts of the file; errors name it."""
+        try:
+            yield from parts
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{self.path} is not encoded in {self.encoding} ({error.reason}); older files are "
+                "often encoding='latin-1'"
+            ) from error
+        except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+            raise ValueError(f"{self.path} is cut or damaged: {error}") from error
+        except pd.errors.ParserError as error:
+            self._refuse_long_line()
+            raise ValueError(
+                f"{self.path} cannot be read with delimiter={self.delimiter!r} and quotechar="
+                f"{self.quotechar!r}: {error}"
+            ) from error
+
+    def read(self, labels: Sequence[str] | None = None) -> dict[str, pd.Series]:
+        """Return columns (default: all), each as integers, if that loses nothing, or as text."""
+        if labels is None:
+            labels = self.labels
+            _check_present(labels, self.labels, str(self.path))
+        parts: dict[str, list[pd.Series]] = {label: [] for label in labels}
+        with self._open() as handle:
+            for chunk in self._told(self._chunks(handle)):
+                for label in labels:
+                    parts[label].append(_compact(chunk.iloc[:, self.labels.index(label)]))
+        if not any(map(len, parts[labels[0]])):
+            raise ValueError(f"{self.path} has no rows below its header {self.labels}")
+        return {label: _joined(chunks) for label, chunks in parts.items()}
+
+    def _chunks(self, handle: TextIO) -> Iterator[pd.DataFrame]:
+        if self.names is None:
+            next(line for line in handle if line.strip())  # the header, which is read already
+        if len(self.delimiter) == 1:
+            yield from self._parse(handle, self.delimiter)
+            return
+        # pandas' fast parser takes one character
+        while lines := list(islice(handle, _CHUNK)):
+            text = "".join(lines)
+            if _SEPARATOR in text:
+                raise ValueError(f"{self.path} holds the control character {_SEPARATOR!r}")
+            lines_of_cells = io.StringIO(text.replace(self.delimiter, _SEPARATOR))
+            yield from self._parse(lines_of_cells, _SEPARATOR)
+
+    def _parse(self, handle: TextIO, delimiter: str) -> Iterator[pd.DataFrame]:
+        width = len(self.labels)
+        try:
+            reader = pd.read_csv(
+                handle,
+                sep=delimiter,
+                header=None,
+                names=range(width + 1),  # one more shows what is too long
+                index_col=False,
+                dtype=str,
+                na_filter=False,
+                quoting=csv.QUOTE_NONE if self.quotechar is None else csv.QUOTE_MINIMAL,
+                quotechar=self.quotechar or '"',
+                chunksize=_CHUNK,
+            )
+        except pd.errors.EmptyDataError:
+            return
+        for chunk in reader:
+            if (chunk[width] != "").any():
+                self._refuse_long_line()
+            if self.quotechar is not None and _has_line_break(chunk):
+                self._check_quotes()
+            yield chunk.iloc[:, :width]
+
+    def _refuse_long_line(self) -> None:
+        for line, cells in self._records():
+            if len(cells) > len(self.labels) and any(cells[len(self.labels) :]):
+                raise ValueError(
+                    f"{self.path}, line {line}: {len(cells)} cells, but there are "
+                    f"{len(self.labels)} columns, {self.labels}"
+                )
+
+    def _check_quotes(self) -> None:
+        """Raise if a quote that no cell closes may have swallowed lines."""
+        try:
+            for _ in self._records(strict=True):
+                pass
+        except csv.Error as error:
+            raise ValueError(
+                f"{self.path}: a quote is opened and not closed where a cell ends ({error}), so "
+                "that lines would be lost; set quotechar=None if quotes are part of the text"
+            ) from error
+
+    def _records(self, **options: Any) -> Iterator[tuple[int, list[str]]]:
+        """Iterate over the rows below the header, each with the line it ends in."""
+        with self._open() as handle:
+            ahead = 0
+            if self.names is None:
+                ahead = 1 + next(n for n, line in enumerate(handle) if line.strip())
+            records = self._cells(handle, self.delimiter, **options)
+            for n, cells in enumerate(records, start=1):
+                if len(cells) > 1 or (cells and cells[0].strip()):
+                    yield ahead + getattr(records, "line_num", n), cells
+
+    def where(self, row: int, label: str) -> str:
+        """Return what messages call a cell: file, line and column."""
+        line, _ = next(islice(self._records(), row, None))
+        return f"{self.path}, line {line}, column {label!r}"
+
+
+def _encoding(encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"encoding={encoding!r} is none that Python knows") from error
+    return "utf-8-sig" if name == "utf-8" else name  # a byte order mark is no part of a name
+
+
+def _has_line_break(chunk: pd.DataFrame) -> bool:
+    return any(chunk[label].str.contains("\n", regex=False).any() for label in chunk)
+
+
+def _compact(cells: pd.Series) -> pd.Series:
+    """Return text as integers if each cell is one in its plain form, without leading zeros."""
+    codes, distinct = pd.factorize(cells)
+    texts = pd.Series(distinct)
+    if not len(texts) or not texts.str.fullmatch(_INTEGER).all():
+        return cells
+    return pd.Series(texts.astype("int64").to_numpy()[codes], index=cells.index)
+
+
+def _joined(chunks: list[pd.Series]) -> pd.Series:
+    """Return the chunks of a column, as text if one of them is."""
+    if not all(_is_integer(chunk) for chunk in chunks):
+        chunks = [chunk.astype(str) for chunk in chunks]
+    return pd.concat(chunks, ignore_index=True)
+
+
+def _is_integer(cells: pd.Series) -> bool:
+    return pd.api.types.is_integer_dtype(cells.dtype)
+
+
+def _refuse_empty(cells: pd.Series, text: _TextFile, label: str, what: str) -> None:
+    empty = np.flatnonzero((cells == "").to_numpy())
+    if len(empty):
+        raise ValueError(
+            f"{text.where(int(empty[0]), label)}: a missing {what} ({len(empty)} such row(s)); "
+            "fill it in, or drop the row"
+        )
+
+
+def _ids(
+    cells: pd.Series, text: _TextFile, label: str, role: str, id_dtype: type[str] | None
+) -> pd.Series:
+    if _is_integer(cells):
+        return cells if id_dtype is None else cells.astype(str)
+    _refuse_empty(cells, text, label, f"{role} id")
+    return cells
+
+
+def _ratings(cells: pd.Series, text: _TextFile, label: str) -> pd.Series:
+    if not _is_integer(cells):
+        _refuse_empty(cells, text, label, "rating")
+    values = pd.to_numeric(cells, errors="coerce").astype("float64")
+    bad = np.flatnonzero(~np.isfinite(values.to_numpy()))
+    if len(bad):
+        row = int(bad[0])
+        raise ValueError(
+            f"{text.where(row, label)}: {cells.iloc[row]!r} is no rating; ratings are numbers "
+            f"({len(bad)} such row(s))"
+        )
+    return values.rename("rating")
+
+
+def _times(cells: pd.Series, text: _TextFile, label: str, date_format: str | None) -> pd.Series:
+    """Return integers, floats or dates, whichever a column holds."""
+    if not _is_integer(cells):
+        _refuse_empty(cells, text, label, "timestamp")
+    if date_format is not None:
+        times = pd.to_datetime(cells.astype(str), format=date_format, errors="coerce", utc=True)
+        wanted = f"of the form date_format={date_format!r}"
+    elif _is_integer(cells):
+        return cells
+    else:
+        times = pd.to_numeric(cells, errors="coerce")
+        wanted = "a number"
+        if times.isna().all():
+            times = pd.to_datetime(cells, format="ISO8601", errors="coerce", utc=True)
+            wanted = "a number or a date such as 2024-01-31; give date_format for other dates"
+    bad = np.flatnonzero(times.isna().to_numpy())
+    if len(bad):
+        row = int(bad[0])
+        raise ValueError(
+            f"{text.where(row, label)}: {cells.iloc[row]!r} is not {wanted} ({len(bad)} such "
+            "row(s))"
+        )
+    return times.dt.tz_localize(None) if isinstance(times.dtype, pd.DatetimeTZDtype) else times
+
+
+def _values(cells: pd.Series, missing: set[str]) -> pd.Series:
+    """Return the cells of a field: integers, floats or text, None where one is missing."""
+    text = cells.astype(str)
+    absent = text.isin(missing)
+    if _is_integer(cells) and not absent.any():
+        return cells
+    present = text[~absent]
+    if len(present) and present.str.fullmatch(_INTEGER).all():
+        return pd.to_numeric(present).astype("Int64").reindex(cells.index)
+    if len(present) and present.str.fullmatch(_NUMBER).all():
+        return pd.to_numeric(present).astype("float64").reindex(cells.index)
+    return text.astype(object).mask(absent, None)
