@@ -28,6 +28,7 @@ from scipy import sparse
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.ids import shown
 from skattrec.data.interactions import as_frame, has_columns, read_id_column, read_target
+from skattrec.data.names import ROLES, role_of
 from skattrec.data.notices import warn
 
 _CHUNK = 1_000_000  # lines that are held as text at a time
@@ -394,7 +395,13 @@ def _check_present(asked: Any, labels: list[Any], where: str, *, header: bool = 
     if absent:
         hint = ""
         if header:
-            hint = "; if its first line is data, name all columns by names=[...]"
+            told = {role_of(label): label for label in reversed(labels)}
+            alike = [f"{r}={told[r]!r}" for r in (*ROLES[:2], "rating", ROLES[2]) if r in told]
+            hint = (
+                f"; its names look like {', '.join(alike)}"
+                if alike
+                else "; if its first line is data, name all columns by names=[...]"
+            )
         raise ValueError(f"{where} has no column {absent[0]!r}, only {labels}{hint}")
     twice = [label for label in asked if labels.count(label) > 1]
     if twice:
@@ -419,15 +426,15 @@ class _TextFile:
         self.path = path
         self.asked = asked
         self.names = None if names is None else list(names)
-        self.encoding = _encoding(encoding)
+        self.encoding, self.given_encoding = _encoding(encoding), encoding
         if quotechar not in ("auto", None) and len(quotechar) != 1:
             raise ValueError(f"quotechar={quotechar!r}; it must be one character, None or 'auto'")
         if delimiter == "":
             raise ValueError("delimiter=''; it must be at least one character, or None")
         self.quotechar = '"' if quotechar == "auto" else quotechar
-        first = self._first_line()
-        choices = _DELIMITERS if delimiter is None else (delimiter,)
-        self.delimiter = max(choices, key=lambda choice: self._fit(first, choice))
+        lines = self._first_lines()
+        first = lines[0]
+        self.delimiter = self._find_delimiter(lines) if delimiter is None else delimiter
         if quotechar == "auto" and self.delimiter not in (",", ";") and first[0] != '"':
             self.quotechar = None
         if len(self.delimiter) > 1:
@@ -441,12 +448,25 @@ class _TextFile:
             )
         _check_present(asked, self.labels, str(path), header=self.names is None)
 
-    def _fit(self, first: str, delimiter: str) -> tuple[int, int]:
-        """How well a delimiter finds the columns: first those asked for, then most cells."""
-        cells = self._split(first, delimiter)
-        if self.names is not None:
-            return int(len(cells) == len(self.names)), len(cells)
-        return len(set(self.asked) & set(cells)), len(cells)
+    def _find_delimiter(self, lines: list[str]) -> str:
+        """Return what finds the columns asked for, or as many cells in each line as names."""
+        if self.names is None:
+            heads = {choice: self._split(lines[0], choice) for choice in _DELIMITERS}
+            return max(heads, key=lambda d: (len(set(self.asked) & set(heads[d])), len(heads[d])))
+        fits = {
+            choice: sum(len(self._split(line, choice)) == len(self.names) for line in lines)
+            for choice in _DELIMITERS
+        }
+        best = [choice for choice in _DELIMITERS if fits[choice] == max(fits.values())]
+        if len(best) > 1:
+            found = (
+                "both " + " and ".join(map(repr, best)) if max(fits.values()) else "no delimiter"
+            )
+            raise ValueError(
+                f"{self.path}: {found} would give {len(self.names)} cells a line, as names has; "
+                "give delimiter"
+            )
+        return best[0]
 
     def _split(self, line: str, delimiter: str) -> list[str]:
         return next(self._cells([line], delimiter), [""])
@@ -465,12 +485,13 @@ class _TextFile:
         handle: TextIO = opener(self.path, "rt", encoding=self.encoding, newline="")
         return handle
 
-    def _first_line(self) -> str:
+    def _first_lines(self) -> list[str]:
         with self._open() as handle:
-            for line in self._told(handle):
-                if line.strip():
-                    return line.rstrip("\r\n")
-        raise ValueError(f"{self.path} is empty")
+            filled = (line.rstrip("\r\n") for line in self._told(handle) if line.strip())
+            lines = list(islice(filled, 100))
+        if not lines:
+            raise ValueError(f"{self.path} is empty")
+        return lines
 
     def _told(self, parts: Iterable[Any]) -> Iterator[Any]:
         """Iterate over parts of the file; errors name it."""
@@ -478,8 +499,8 @@ class _TextFile:
             yield from parts
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{self.path} is not encoded in {self.encoding} ({error.reason}); older files are "
-                "often encoding='latin-1'"
+                f"{self.path} is not encoded in {self.given_encoding} ({error.reason}); older files "
+                "are often encoding='latin-1'"
             ) from error
         except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
             raise ValueError(f"{self.path} is cut or damaged: {error}") from error

@@ -32,7 +32,8 @@ def check_ids(column: Any, *, name: str, role: str) -> None:
     Raises
     ------
     ValueError
-        Numbers and texts that are equal as numbers; booleans among numbers, which Python counts
+        A text that is equal to one of the numbers, in another form (34545104 and "0034545104");
+        booleans among numbers, which Python counts
         as 0 and 1; ids without an order among themselves, such as bytes among numbers; floats
         so large that neighbouring integers are one float.
     TypeError
@@ -41,8 +42,8 @@ def check_ids(column: Any, *, name: str, role: str) -> None:
     Warns
     -----
     UserWarning
-        An integer and a float of one column are equal. They are the same number, and count as
-        one id.
+        A text is a number's own plain form (1 and "1"): they are two ids. An integer and a float
+        are equal: they are the same number, and count as one id.
     """
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
@@ -121,21 +122,34 @@ def _check_booleans(ids: NDArray[Any], name: str, role: str) -> None:
 
 
 def _check_texts(ids: NDArray[Any], name: str, role: str) -> None:
-    """Refuse 34545104 beside "0034545104": pandas reads parts of one file in either way."""
+    """Refuse 34545104 beside "0034545104": pandas reads parts of one file in either way.
+
+    The number has lost what the text still has. 1 beside "1" may be meant, and is told.
+    """
     numbers: dict[Any, Any] = {i: i for i in ids if isinstance(i, Number)}
     if not numbers:
         return
+    plain = None
     for text in ids:
         if not isinstance(text, (str, bytes)):
             continue
         number = _number(text)
-        if number is not None and number in numbers:
+        if number is None or number not in numbers:
+            continue
+        if str(numbers[number]) != text:
             raise ValueError(
                 f"{name} has {role} ids of mixed types: {shown(numbers[number])} and "
                 f"{shown(text)} are equal as numbers and may be the same {role}. Read the file "
                 "with skattrec.read_log, or with dtype=str, which keeps ids as they are written; "
-                "astype(str) takes them for different ones"
+                "astype(str) afterwards takes them for different ones"
             )
+        plain = text
+    if plain is not None:
+        warn(
+            f"{name} has {role} ids of mixed types: {shown(numbers[_number(plain)])} and "
+            f"{shown(plain)} count as two {role}s. If they are one, convert the column, for "
+            "instance by astype(str)"
+        )
 
 
 def _number(text: str | bytes) -> int | float | None:

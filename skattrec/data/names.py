@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from skattrec.data.notices import warn
+
 ROLES = ("user", "item", "timestamp")
 
 _WORDS = {
@@ -101,12 +103,18 @@ def find_columns(labels: Sequence[Any], *, name: str, kind: str = "pandas") -> l
     -------
     positions : list of int
         Two, or three with a timestamp. By name where ``user`` and ``item`` are there; by position
-        where no name tells anything.
+        where no name tells anything, or all tell that they stand in this order.
 
     Raises
     ------
     ValueError
-        Some of the names are missing, or other names tell that they stand for them.
+        One of ``user`` and ``item`` is missing; or both, and other names tell that they stand for
+        them in another order.
+
+    Warns
+    -----
+    UserWarning
+        Columns are read by position, and their names look like user, item and timestamp.
     """
     named = [role for role in ROLES if role in labels]
     twice = [role for role in named if list(labels).count(role) > 1]
@@ -117,7 +125,15 @@ def find_columns(labels: Sequence[Any], *, name: str, kind: str = "pandas") -> l
     if {"user", "item"} <= set(named):
         _check_time(labels, name, kind)
         return [list(labels).index(role) for role in named]
-    if named or _tell(labels):
+    if _in_order(labels):
+        read = ", ".join(
+            f"{label!r} as {role}" for label, role in zip(labels, ROLES, strict=False)
+        )
+        warn(
+            f"{name} has no columns named 'user' and 'item' and was read by position: {read}; "
+            + how_to_rename(labels, name, kind)
+        )
+    elif named or _tell(labels):
         raise ValueError(
             f"{name} has the columns {list(labels)}, but none named {missing_names(labels)}; "
             + how_to_rename(labels, name, kind)
@@ -141,6 +157,18 @@ def _tell(labels: Sequence[Any]) -> bool:
     """Whether a name says what its column is; row numbers count where they stand first."""
     roles = [role_of(label) for label in labels]
     return roles[:1] == ["row"] or bool({*ROLES, "rating"} & set(roles))
+
+
+def _in_order(labels: Sequence[Any]) -> bool:
+    """Whether names other than ours tell that a frame begins with user, item, timestamp."""
+    if any(isinstance(label, str) and label.strip().lower() in ROLES[:2] for label in labels):
+        return False
+    roles = [role_of(label) for label in labels]
+    return (
+        roles[:2] == ["user", "item"]
+        and roles[2:3] in ([], ["timestamp"])
+        and all(roles.count(role) <= 1 for role in ROLES)
+    )
 
 
 def check_user_column(labels: Sequence[Any], *, name: str, kind: str = "pandas") -> int:
