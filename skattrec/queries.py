@@ -68,7 +68,9 @@ def listed(X: Any) -> Any:
 
 def has_rows(X: Any) -> bool:
     """Whether an optional table was given and is not empty; what has no length is yet to read."""
-    return X is not None and (not hasattr(X, "__len__") or len(X) > 0)
+    if X is None or sparse.issparse(X):  # which has no length, and is refused where it is read
+        return X is not None
+    return not hasattr(X, "__len__") or len(X) > 0
 
 
 def is_table(X: Any) -> bool:

@@ -221,8 +221,8 @@ def refuse_shape(X: Any, name: str) -> None:
             "one row per interaction: user, item[, timestamp]. Make one of a matrix of users and "
             "items by X, y = skattrec.from_csr(matrix)"
         )
-    ndim = getattr(X, "ndim", None)
-    if isinstance(ndim, int) and ndim != 2:
+    ndim = getattr(X, "ndim", len(getattr(X, "shape", (0, 0))))
+    if ndim != 2:
         what = {0: "scalar array", 1: "1D array"}.get(ndim, f"dim {ndim}")
         raise ValueError(
             f"Expected 2D array, got {what} instead: {name} needs rows of equal length, one per "
