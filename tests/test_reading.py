@@ -85,7 +85,9 @@ def readers(model, table):
         "scorer": lambda: make_ranking_scorer("ndcg@2")(model, table),
         "scorer's log": lambda: scorer(model, LOG),
         "novelty's log": lambda: novelty(np.array([["x"]]), table),
-        "compare": lambda: compare({"p": Popularity()}, table, cv=LeaveLastOut(leak="ignore")),
+        "compare": lambda: compare(
+            {"p": Popularity()}, table, cv=LeaveLastOut(leak="ignore"), metrics=["ndcg@2"]
+        ),
     }
 
 

@@ -110,9 +110,9 @@ class DelimitedFile:
         """Iterate over parts of the file; errors name it."""
         try:
             yield from parts
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise ValueError(
-                f"{self.path} is not encoded in {self.given_encoding} ({error.reason}); "
+                f"{self.path} is not encoded in {self.given_encoding} ({error}); "
                 "older files are often encoding='latin-1'"
             ) from error
         except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:

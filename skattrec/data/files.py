@@ -434,7 +434,7 @@ def _times(
     if len(bad):
         row = int(bad[0])
         raise ValueError(
-            f"{text.where(row, label)}: {cells.iloc[row]!r} is not {wanted} ({len(bad)} such "
+            f"{text.where(row, label)}: {str(cells.iloc[row])!r} is not {wanted} ({len(bad)} such "
             "row(s))"
         )
     return times.dt.tz_localize(None) if isinstance(times.dtype, pd.DatetimeTZDtype) else times

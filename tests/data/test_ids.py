@@ -87,7 +87,7 @@ def test_floats_that_are_too_large_to_be_ids(dtype, limit):
     read(np.array([1, limit - 1], dtype=dtype))
     with pytest.raises(ValueError, match=rf"user ids as float.. .* row 1: .*from {limit} on"):
         read(np.array([1, limit], dtype=dtype))
-    with pytest.raises(ValueError, match="item ids as float.. that are too large"):
+    with pytest.raises(ValueError, match=r"item ids as float.. that are too large"):
         read_columns(np.array([[1, -limit]], dtype=dtype))
 
 
