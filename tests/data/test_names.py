@@ -8,7 +8,8 @@ NAMES = {
     "user": "userId user_id uid customer CustomerID User-ID reviewerID userID visitorid USER "
     "Users user_id:token raw_user_id username user_name Cust_Id idUser iduser session_id",
     "item": "movieId movie_id item_id product isbn ISBN book artist artistID track asin "
-    "parent_asin itemid anime_id StockCode business_id productId book_title imdbId ITEM items movies series",
+    "parent_asin itemid anime_id StockCode business_id productId book_title imdbId ITEM items "
+    "movies series",
     "timestamp": "timestamp time date ts unixtime unixReviewTime reviewTime Timestamp event_time "
     "created_at read_at purchased_on InvoiceDate datetime timestamp:float timestamp_ms",
     "rating": "rating stars score rating:float Book-Rating bookrating overall weight playcount "
