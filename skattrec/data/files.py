@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,9 @@ def read_attributes(
     *,
     id: str,
     columns: Sequence[str] | None = None,
+    separators: Mapping[str, str | None] | None = None,
+    one_hot: Mapping[str, Sequence[str]] | None = None,
+    bins: Mapping[str, Any] | None = None,
     delimiter: str | None = None,
     names: Sequence[str] | None = None,
     encoding: str = "utf-8",
@@ -157,7 +160,11 @@ def read_attributes(
     id : str
         The column of ids, the same as in the log.
     columns : sequence of str, default=None
-        The columns that become fields; None takes all but the ids.
+        The columns that become fields; None takes all but the ids. Columns of `one_hot` need not
+        be named.
+    separators, one_hot, bins : dict, default=None
+        What makes categories of cells such as "Action|Drama", of columns of 0 and 1, and of
+        numbers, see `AttributeTable`.
     delimiter, names, encoding, quotechar : optional
         How a text file is read, see `read_log`.
     missing : sequence of str, default=("",)
@@ -173,8 +180,8 @@ def read_attributes(
     Raises
     ------
     ValueError
-        A column that is not there, a missing id, two rows for one id, a field without values;
-        see `read_log` and `AttributeTable`.
+        A column that is not there, a missing id, two rows for one id, a field without values, a
+        field named ``item``, ``user`` or ``entity``; see `read_log` and `AttributeTable`.
     TypeError
         `source` is neither a path nor a frame.
 
@@ -183,13 +190,17 @@ def read_attributes(
     >>> import tempfile, pathlib
     >>> from skattrec import read_attributes
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "movies.csv"
-    >>> _ = path.write_text("movieId,title,decade\\n1,Heat,1990s\\n2,Alien,1970s\\n")
-    >>> read_attributes(path, id="movieId", columns=["decade"])
-    AttributeTable(2 ids; decade: 2 values, 100%)
+    >>> _ = path.write_text("movieId,title,genres\\n1,Heat,Crime|Drama\\n2,Alien,Horror\\n")
+    >>> films = read_attributes(path, id="movieId", columns=["genres"], separators={"genres": "|"})
+    >>> films
+    AttributeTable(2 ids; genres: 3 values, 100%)
     """
     if id_dtype not in (None, str):
         raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
-    chosen = None if columns is None else list(columns)
+    chosen = None
+    if columns is not None:
+        flags = [label for group in (one_hot or {}).values() for label in group]
+        chosen = list(dict.fromkeys([*columns, *flags]))
     asked = [id, *(chosen or [])]
     if has_columns(source):
         frame, where = as_frame(source, name="source"), "source"
@@ -201,18 +212,27 @@ def read_attributes(
         else:
             text = DelimitedFile(path, asked, delimiter, names, encoding, quotechar)
             cells = text.read(None if chosen is None else list(dict.fromkeys(asked)))
+            split = {label for label, separator in (separators or {}).items() if separator}
             frame = pd.DataFrame(
                 {
                     label: _ids(column, text, label, "row", id_dtype)
                     if label == id
-                    else _values(column, set(missing))
+                    else _values(column, set(missing), as_text=label in split)
                     for label, column in cells.items()
                 }
             )
     check_present(asked, list(frame.columns), where)
     read_id_column(frame[id], name=f"{where}, column {id!r},", role="entity")
     table = frame.set_index(id)
-    return AttributeTable(table if chosen is None else table[chosen])
+    if chosen is not None:
+        table = table[[label for label in chosen if label != id]]
+    reserved = [label for label in ("item", "user", "entity") if label in table]
+    if reserved:
+        raise ValueError(
+            f"{where} has a field {reserved[0]!r}, a name that AttributeTable takes for ids, while "
+            f"id={id!r}; rename the column, or leave it out of columns"
+        )
+    return AttributeTable(table, separators=separators, one_hot=one_hot, bins=bins)
 
 
 def from_csr(
@@ -440,10 +460,12 @@ def _times(
     return times.dt.tz_localize(None) if isinstance(times.dtype, pd.DatetimeTZDtype) else times
 
 
-def _values(cells: pd.Series, missing: set[str]) -> pd.Series:
+def _values(cells: pd.Series, missing: set[str], *, as_text: bool) -> pd.Series:
     """Return the cells of a field: integers, floats or text, None where one is missing."""
     text = cells.astype(str)
     absent = text.isin(missing)
+    if as_text:
+        return text.astype(object).mask(absent, None)
     if is_integer(cells) and not absent.any():
         return cells
     present = text[~absent]

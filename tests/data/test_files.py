@@ -352,6 +352,33 @@ def test_columns_become_fields_in_the_order_asked_for(write):
     assert table.fields == ("decade", "title")
 
 
+def test_cells_to_split_flags_and_numbers(write):
+    path = write(
+        "movieId,genres,oscar,saturn,minutes,tags\n"
+        "1,Crime|Drama,0,1,170.5,7|8\n2,Horror,1,1,117,7\n3,Comedy|Crime,0,0,121,\n"
+    )
+    table = read_attributes(
+        path,
+        id="movieId",
+        columns=["minutes", "genres", "tags"],
+        separators={"genres": "|", "tags": "|"},
+        one_hot={"awards": ["oscar", "saturn"]},
+        bins={"minutes": 2},
+    )
+    assert table.fields == ("minutes", "genres", "tags", "awards")
+    assert cells(table, "genres") == {
+        1: ("Crime", "Drama"),
+        2: ("Horror",),
+        3: ("Comedy", "Crime"),
+    }
+    assert cells(table, "tags") == {1: ("7", "8"), 2: ("7",), 3: ()}
+    assert cells(table, "awards") == {1: ("saturn",), 2: ("oscar", "saturn"), 3: ()}
+    assert len(table.values["minutes"]) == 2
+    digits = write("movieId,tags\n1,7\n2,8\n3,7\n")
+    table = read_attributes(digits, id="movieId", separators={"tags": "|"})
+    assert cells(table, "tags") == {1: ("7",), 2: ("8",), 3: ("7",)}
+
+
 def test_what_stands_for_no_value(write):
     path = write(MOVIES.replace("2010", "NA"))
     table = read_attributes(path, id="movieId", columns=["decade", "title"], missing=["", "NA"])
@@ -380,6 +407,11 @@ def test_ids_of_log_and_attributes_are_read_alike(write):
     "text, options, message",
     [
         (MOVIES, {"id": "item"}, "log.csv has no column 'item', only"),
+        (
+            MOVIES.replace("zip", "user"),
+            {},
+            "a field 'user', a name that AttributeTable takes for",
+        ),
         (MOVIES, {"columns": ["genre"]}, "log.csv has no column 'genre', only"),
         (MOVIES + ",Alien,1979,7\n", {}, "line 5, column 'movieId': a missing row id"),
         (MOVIES + "3,Alien,1979,7\n", {}, "2 rows for entity 3"),
