@@ -229,8 +229,8 @@ def read_attributes(
     reserved = [label for label in ("item", "user", "entity") if label in table]
     if reserved:
         raise ValueError(
-            f"{where} has a field {reserved[0]!r}, a name that AttributeTable takes for ids, while "
-            f"id={id!r}; rename the column, or leave it out of columns"
+            f"{where} has a field {reserved[0]!r}, which AttributeTable takes for ids, while id="
+            f"{id!r}; rename the column, or leave it out of columns"
         )
     return AttributeTable(table, separators=separators, one_hot=one_hot, bins=bins)
 
