@@ -410,7 +410,7 @@ def test_ids_of_log_and_attributes_are_read_alike(write):
         (
             MOVIES.replace("zip", "user"),
             {},
-            "a field 'user', a name that AttributeTable takes for",
+            "a field 'user', which AttributeTable takes for",
         ),
         (MOVIES, {"columns": ["genre"]}, "log.csv has no column 'genre', only"),
         (MOVIES + ",Alien,1979,7\n", {}, "line 5, column 'movieId': a missing row id"),
