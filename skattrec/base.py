@@ -33,11 +33,15 @@ from skattrec.data.interactions import (
     as_frame,
     check_positions,
     has_columns,
+    kind_of,
     read_columns,
-    read_ids,
+    read_id_column,
     read_target,
+    refuse_matrix,
     shown,
+    warn_if_all_liked,
 )
+from skattrec.data.names import check_user_column
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
 from skattrec.questions import Questions
@@ -174,14 +178,17 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
 
     def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
         if has_columns(X):
+            columns = read_columns(X)
             validate_data(self, X, skip_check_array=True)
         else:
             X = validate_data(
                 self, listed(X), dtype=None, ensure_min_features=2, ensure_all_finite=False
             )
-        columns = read_columns(X)
+            columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
         threshold = -np.inf if self._predicts_ratings else self.positive_threshold
+        if target is not None and not self._predicts_ratings:
+            warn_if_all_liked(target, threshold)
         interactions = Interactions(columns, target, positive_threshold=threshold)
         if not interactions.positive.any():
             raise ValueError(
@@ -263,19 +270,25 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         if not is_table(X):
             return read_id_list(X, name="X", role="user")
         frame = as_frame(X)
+        if frame.shape[1] == 0:
+            raise ValueError(
+                f"X has no columns (shape={frame.shape}); give a list of user ids, or rows whose "
+                "first column they are"
+            )
+        position = check_user_column(list(frame.columns), name="X", kind=kind_of(X))
+        if "user" not in frame.columns:
+            refuse_matrix(frame, "X")
         if not has_columns(X) and frame.shape[1] > 1:
             self._check_positions(frame.shape[1])
-        if "item" in frame.columns and "user" not in frame.columns:
-            raise ValueError("X has a column 'item' but none named 'user'")
-        column = frame["user"] if "user" in frame.columns else frame.iloc[:, 0]
-        return read_ids(column, name="X", role="user")
+        return read_id_column(frame.iloc[:, position], name="X", role="user")
 
     def _read_pairs(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return users and items of rows; columns are found as in fit."""
         if has_columns(X):
+            columns = read_columns(X, times=False)
             # the columns of a pyarrow table are no names
             labels = list(X.column_names if hasattr(X, "column_names") else X.columns)
-            if "user" not in labels or "item" not in labels:
+            if "user" not in labels:
                 validate_data(self, X, reset=False, skip_check_array=True)
                 self._check_positions(len(labels))
         else:
@@ -288,7 +301,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
                 )
             if len(shape) == 2:
                 self._check_positions(shape[1])
-        columns = read_columns(X)
+            columns = read_columns(X, times=False)
         return columns.users, columns.items
 
     def _check_positions(self, n_columns: int) -> None:

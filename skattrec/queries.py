@@ -10,7 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skattrec.data.interactions import Codes, ItemLists, as_frame, has_columns, read_ids, shown
+from skattrec.data.interactions import (
+    Codes,
+    ItemLists,
+    as_frame,
+    has_columns,
+    read_id_column,
+    refuse_shape,
+    shown,
+)
 
 
 @dataclass(frozen=True)
@@ -50,16 +58,19 @@ class Queries:
 
 def listed(X: Any) -> Any:
     """Turn a list of mixed rows into an object array: numpy would make strings of it."""
+    if not hasattr(X, "dtype") and hasattr(X, "__array__"):
+        X = np.asarray(X)
     if hasattr(X, "dtype") or sparse.issparse(X):
+        refuse_shape(X, "X")
         return X
-    if hasattr(X, "__array__"):
-        return np.asarray(X)
-    return as_frame(X).to_numpy(dtype=object)
+    return as_frame(X, infer=False).to_numpy(dtype=object)
 
 
 def has_rows(X: Any) -> bool:
     """Whether an optional table was given and is not empty; what has no length is yet to read."""
-    return X is not None and (not hasattr(X, "__len__") or len(X) > 0)
+    if X is None or sparse.issparse(X):  # which has no length, and is refused where it is read
+        return X is not None
+    return not hasattr(X, "__len__") or len(X) > 0
 
 
 def is_table(X: Any) -> bool:
@@ -77,7 +88,9 @@ def read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
     """Return ids that were given as a list, series or array of one dimension."""
     if np.ndim(values) == 0 or is_table(values):
         raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
-    return read_ids(pd.Series(values), name=name, role=role)
+    if isinstance(values, (list, tuple)):
+        values = pd.Series(values, dtype=object)
+    return read_id_column(pd.Series(values), name=name, role=role)
 
 
 def check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:

@@ -208,7 +208,7 @@ class Questions:
             codes = self._candidate_codes(named, unknown)
             codes = np.unique(codes[codes >= 0])
             return CommonCandidates(codes, self._n_codes, excluded, self._score_items)
-        columns = read_columns(candidates, name="candidates")
+        columns = read_columns(candidates, name="candidates", times=False)
         users, row_users = Vocabulary.from_values(columns.users)
         rows = users.encode(ids)
         if (rows < 0).any():
@@ -262,7 +262,7 @@ class Questions:
             rows += [part.owners for part in parts]
             codes += [part.items for part in parts]
         if has_rows(interactions):
-            columns = read_columns(interactions, name="exclude_interactions")
+            columns = read_columns(interactions, name="exclude_interactions", times=False)
             users, row_users = Vocabulary.from_values(columns.users)
             met = self._known_items(columns.items)
             known = met >= 0

@@ -181,8 +181,8 @@ def test_ids_of_another_kind_are_refused(popularity):
     with pytest.raises(ValueError, match=r"user ids are strings such as '1', but those in fit"):
         numbers.recommend(["1"], n_recommendations=1)
     # whoever else is asked for
-    with pytest.raises(ValueError, match=r"user ids are strings such as '1', but those in fit"):
-        numbers.recommend(np.array([1, "1"], dtype=object), n_recommendations=1)
+    with pytest.raises(ValueError, match=r"user ids are strings such as '3', but those in fit"):
+        numbers.recommend(np.array([1, "3"], dtype=object), n_recommendations=1)
     for argument in ("histories", "exclude_interactions"):
         rows = pd.DataFrame({"user": ["1"], "item": [4]})
         with pytest.raises(ValueError, match=f"user ids in {argument} are strings such as '1'"):
@@ -221,7 +221,7 @@ def test_an_empty_history_frame_is_no_history(popularity):
 
 
 def test_rows_without_a_user_column_are_no_users(popularity):
-    with pytest.raises(ValueError, match="column 'item' but none named 'user'"):
+    with pytest.raises(ValueError, match=r"has the columns \['item'\], but none named 'user'"):
         popularity.recommend(pd.DataFrame({"item": ["jaws"]}))
 
 
@@ -325,7 +325,7 @@ def test_a_lazy_frame_is_refused_wherever_rows_are_read(popularity):
 def test_predict_refuses_what_has_no_item(popularity):
     with pytest.raises(ValueError, match=r"X has 1 features, but Popularity is expecting 2"):
         popularity.predict(np.array([["ann"], ["bob"]]))
-    with pytest.raises(ValueError, match="now missing:\n- item"):
+    with pytest.raises(ValueError, match=r"has the columns \['user'\], but none named 'item'"):
         popularity.predict(LOG[["user"]])
 
 

@@ -1,6 +1,7 @@
-"""What comes in: interactions, attributes, negatives."""
+"""What comes in: files, interactions, attributes, negatives."""
 
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
+from skattrec.data.files import from_csr, read_attributes, read_log
 from skattrec.data.interactions import (
     Columns,
     Interactions,
@@ -22,6 +23,9 @@ __all__ = [
     "PartnerSampler",
     "Vocabulary",
     "Windows",
+    "from_csr",
+    "read_attributes",
     "read_columns",
+    "read_log",
     "read_target",
 ]

@@ -7,8 +7,10 @@ sequences (`Interactions`), from which histories are cut without a Python loop.
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
@@ -16,9 +18,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, column_or_1d
+
+from skattrec.data.ids import check_ids, order_of, shown
+from skattrec.data.names import find_columns, unread_time
+from skattrec.data.notices import warn
 
 Codes = NDArray[np.int64]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Columns(NamedTuple):
@@ -29,17 +36,23 @@ class Columns(NamedTuple):
     timestamps: NDArray[Any] | None
 
 
-def read_columns(X: Any, *, name: str = "X") -> Columns:
+# A table without names that has more columns than this is a matrix of users and items.
+_MOST_COLUMNS = 20
+
+
+def read_columns(X: Any, *, name: str = "X", times: bool = True) -> Columns:
     """Find users, items and timestamps in a frame or an array.
 
     Parameters
     ----------
     X : frame or array-like of shape (n_rows, at least 2)
         A pandas, polars or pyarrow frame is read by the column names ``user``, ``item`` and,
-        if present, ``timestamp``; other columns are ignored. A frame with neither ``user`` nor
-        ``item``, and any array, is read by position: user, item, timestamp, the rest ignored.
+        if present, ``timestamp``; other columns are ignored. A frame whose names tell nothing,
+        and any array, is read by position: user, item, timestamp, the rest ignored.
     name : str, default="X"
         What error messages call the argument.
+    times : bool, default=True
+        Whether the timestamps are wanted.
 
     Returns
     -------
@@ -49,41 +62,95 @@ def read_columns(X: Any, *, name: str = "X") -> Columns:
     Raises
     ------
     ValueError
-        Fewer than two columns, no rows, missing ids, timestamps without an order.
+        Fewer than two columns, no rows, missing ids, timestamps without an order; names that
+        look like users, items, ratings or times, but are not ``user`` and ``item``; a matrix of
+        users and items in place of rows; ids that may be taken for each other.
+    TypeError
+        X is sparse, or no table.
+
+    Warns
+    -----
+    UserWarning
+        Without names, a third column that looks like ratings is read as timestamps; a column
+        that looks like the time of a log is not read; float32 cannot hold the times apart.
     """
-    frame = as_frame(X, name=name)
+    frame = as_frame(X, name=name, infer=False)
     if frame.shape[0] == 0:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is "
             f"required: {name} has no rows."
         )
     labels = list(frame.columns)
-    named = [label for label in ("user", "item") if label in labels]
-    if len(named) == 1:
-        missing = "item" if named == ["user"] else "user"
-        raise ValueError(f"{name} has a column {named[0]!r} but none named {missing!r}")
-    twice = [label for label in ("user", "item", "timestamp") if labels.count(label) > 1]
-    if named and twice:
+    positions = find_columns(labels, name=name, kind=kind_of(X))
+    if len(labels) < 2:
         raise ValueError(
-            f"{name} has {labels.count(twice[0])} columns named {twice[0]!r}; keep one"
+            f"Found array with {len(labels)} feature(s) (shape={frame.shape}) while a "
+            f"minimum of 2 is required: {name} needs a user and an item column."
         )
-    if named:
-        positions = [labels.index("user"), labels.index("item")]
-        if "timestamp" in labels:
-            positions.append(labels.index("timestamp"))
-    else:
-        if len(labels) < 2:
-            raise ValueError(
-                f"Found array with {len(labels)} feature(s) (shape={frame.shape}) while a "
-                f"minimum of 2 is required: {name} needs a user and an item column."
-            )
-        positions = list(range(min(3, len(labels))))
-    users = read_ids(frame.iloc[:, positions[0]], name=name, role="user")
-    items = read_ids(frame.iloc[:, positions[1]], name=name, role="item")
+    by_name = "user" in labels
+    if not by_name:
+        refuse_matrix(frame, name)
+    users = read_id_column(frame.iloc[:, positions[0]], name=name, role="user")
+    items = read_id_column(frame.iloc[:, positions[1]], name=name, role="item")
+    if not times:
+        return Columns(users, items, None)
+    if by_name:
+        _warn_of_unread_time(labels, name)
     timestamps = None
     if len(positions) == 3:
         timestamps = _read_timestamps(frame.iloc[:, positions[2]], name)
+        if not by_name:
+            _warn_of_ratings(users, timestamps, name)
+        _warn_of_rounded_times(users, timestamps, name)
     return Columns(users, items, timestamps)
+
+
+def _warn_of_unread_time(labels: list[Any], name: str) -> None:
+    label = unread_time(labels)
+    if label is not None:
+        warn(
+            f"{name} has no column 'timestamp', so that the order of its rows is the order of "
+            f"time; column {label!r} is not read. Rename it to 'timestamp', or drop it"
+        )
+
+
+def _warn_of_ratings(users: NDArray[Any], times: NDArray[Any], name: str) -> None:
+    """Warn if a third column without a name looks like ratings.
+
+    It does if it has 2 to 11 distinct values, all of them in steps of 0.5 from 0 to 10, and a
+    user has one of them more than once.
+    """
+    distinct = pd.unique(times)
+    if not 2 <= len(distinct) <= 11:
+        return
+    stars = np.sort(distinct.astype(np.float64))
+    if stars[0] < 0 or stars[-1] > 10 or ((2 * stars) % 1).any():
+        return
+    if _has_ties(users, times):
+        found = ", ".join(f"{star:g}" for star in stars)
+        warn(
+            f"{name} has no column names and was read as user, item, timestamp, but its third "
+            f"column looks like ratings ({found}). Give ratings as y and leave them out of "
+            f"{name}; if they are times, give a frame with the columns 'user', 'item', 'timestamp'"
+        )
+
+
+def _warn_of_rounded_times(users: NDArray[Any], times: NDArray[Any], name: str) -> None:
+    """Warn if times are equal that a narrow float may have made equal."""
+    if times.dtype.kind != "f" or times.dtype.itemsize > 4:
+        return
+    step = float(np.spacing(np.abs(times).max()))
+    if step > 1 and _has_ties(users, times):
+        warn(
+            f"{name} has timestamps as {times.dtype}, which holds numbers as large as these in "
+            f"steps of {step:g}, and rows of a user have the same one: their order in time may "
+            "be lost. Read timestamps as int64 or float64"
+        )
+
+
+def _has_ties(users: NDArray[Any], times: NDArray[Any]) -> bool:
+    """Whether a user has two rows of one time."""
+    return bool(pd.DataFrame({"user": users, "time": times}).duplicated().any())
 
 
 def check_positions(n_columns: int, fitted: Iterable[Any], name: str) -> None:
@@ -111,8 +178,63 @@ def has_columns(X: Any) -> bool:
     return hasattr(X, "columns") or hasattr(X, "column_names")
 
 
-def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
-    """Return any supported table as a pandas frame whose columns have their own dtypes."""
+def kind_of(X: Any) -> str:
+    """Return whose frame X is: "pandas", "polars" or "pyarrow"; "pandas" for what is no frame."""
+    package = type(X).__module__.partition(".")[0]
+    return package if package in ("polars", "pyarrow") else "pandas"
+
+
+def refuse_matrix(frame: pd.DataFrame, name: str) -> None:
+    """Raise ValueError if a table without names is a matrix of users and items.
+
+    It is one if all its columns are numeric and there are more than 20 of them, or more than 3
+    and more than two thirds of the cells are 0 or missing.
+    """
+    n_rows, n_columns = frame.shape
+    if n_columns <= 3 or n_rows < 2:
+        return
+    if n_columns > _MOST_COLUMNS:
+        is_matrix = _is_numeric(frame)
+    else:
+        is_matrix = _is_numeric(frame) and (
+            ((frame == 0) | frame.isna()).to_numpy().sum() > n_rows * n_columns * 2 / 3
+        )
+    if is_matrix:
+        raise ValueError(
+            f"{name} has {n_columns} columns of numbers without names: it looks like a matrix of "
+            f"{n_rows} users and {n_columns} items, but a log has one row per interaction: user, "
+            "item[, timestamp]. Make one by skattrec.from_csr(scipy.sparse.csr_array(matrix)), or "
+            "name the columns 'user' and 'item'"
+        )
+
+
+def _is_numeric(frame: pd.DataFrame) -> bool:
+    dtypes = frame.infer_objects().dtypes
+    return all(pd.api.types.is_numeric_dtype(dtype) for dtype in dtypes)
+
+
+def refuse_shape(X: Any, name: str) -> None:
+    """Raise an error if X is sparse, or an array that has not two dimensions."""
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed: {name} is a sparse matrix of shape {X.shape}, but a log has "
+            "one row per interaction: user, item[, timestamp]. Make one of a matrix of users and "
+            "items by X, y = skattrec.from_csr(matrix)"
+        )
+    ndim = getattr(X, "ndim", len(getattr(X, "shape", (0, 0))))
+    if ndim != 2:
+        what = {0: "scalar array", 1: "1D array"}.get(ndim, f"dim {ndim}")
+        raise ValueError(
+            f"Expected 2D array, got {what} instead: {name} needs rows of equal length, one per "
+            "interaction: user, item[, timestamp]. Reshape your data, or give a frame"
+        )
+
+
+def as_frame(X: Any, *, name: str = "X", infer: bool = True) -> pd.DataFrame:
+    """Return any supported table as a pandas frame whose columns have their own dtypes.
+
+    Columns of a list of rows stay objects without `infer`.
+    """
     if isinstance(X, pd.DataFrame):
         return X
     native = nw.from_native(X, eager_only=True, pass_through=True)
@@ -127,6 +249,7 @@ def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
         # numpy would turn the mixed rows of a list into strings
         rows = list(X) if hasattr(X, "__iter__") and not isinstance(X, (str, bytes)) else X
         X = np.array(rows, dtype=object)
+    refuse_shape(X, name)
     array = check_array(
         X,
         dtype=None,
@@ -135,17 +258,49 @@ def as_frame(X: Any, *, name: str = "X") -> pd.DataFrame:
         ensure_min_features=0,
         input_name=name,
     )
-    frame = pd.DataFrame(array)
-    return frame.infer_objects() if array.dtype == object else frame
+    if array.dtype != object and array.dtype.kind != "U":
+        return pd.DataFrame(array)
+    frame = pd.DataFrame(array.astype(object), dtype=object)
+    if not infer:
+        return frame
+    columns = {}
+    for label in frame.columns:
+        with _naming_surrogates(frame[label], f"{name} has, in column {label}"):
+            columns[label] = frame[label].infer_objects()
+    return pd.DataFrame(columns, columns=frame.columns)
+
+
+@contextmanager
+def _naming_surrogates(column: Any, where: str) -> Iterator[None]:
+    """Turn Arrow's error about a text that cannot be encoded into one that names the row."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        values = np.asarray(column, dtype=object)
+        broken = [isinstance(v, str) and _SURROGATE.search(v) is not None for v in values]
+        row = int(np.argmax(broken))
+        raise ValueError(
+            f"{where}, a text with half of a surrogate pair in row {row}: {values[row]!r}, which "
+            "is no valid Unicode; read the file with its true encoding"
+        ) from None
+
+
+def read_id_column(column: Any, *, name: str, role: str) -> NDArray[Any]:
+    """Return a column of ids as `read_ids` does, if none can be taken for another."""
+    ids = read_ids(column, name=name, role=role)
+    as_given = column if pd.api.types.is_object_dtype(column) else ids
+    check_ids(as_given, name=name, role=role)
+    return ids
 
 
 def read_ids(column: Any, *, name: str, role: str) -> NDArray[Any]:
     """Return a column of ids as an array of shape (n_rows,), or say which row has none."""
-    ids = _to_numpy(column)
+    with _naming_surrogates(column, f"{name} has, among its {role} ids"):
+        ids = _to_numpy(column)
     missing = np.asarray(pd.isna(ids))
     if ids.dtype.kind == "f":
         missing |= np.isinf(ids)
-    elif ids.dtype == object:
+    elif ids.dtype == object and pd.api.types.infer_dtype(ids, skipna=False) != "string":
         missing |= np.array([isinstance(i, float) and np.isinf(i) for i in ids], dtype=bool)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
@@ -174,6 +329,9 @@ def _to_numpy(column: Any) -> NDArray[Any]:
 def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
     """Return numbers in time order: plain numbers as they are, dates counted in their own unit."""
     times = column
+    if times.dtype == object:
+        with _naming_surrogates(times, f"{name} has, among its timestamps"):
+            times = times.infer_objects()
     missing = times.isna().to_numpy()
     if missing.any():
         _refuse_timestamps(missing, name)
@@ -244,14 +402,23 @@ def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
             f"Input y contains NaN or infinity in {int(bad.sum())} row(s), the first in row "
             f"{row}: {target[row]}"
         )
-    if n_rows is not None:
-        check_consistent_length(target, np.empty(n_rows))
+    if n_rows is not None and len(target) != n_rows:
+        raise ValueError(
+            f"y has {len(target)} value(s), but X has {n_rows} row(s); give one for each "
+            f"(inconsistent numbers of samples: [{len(target)}, {n_rows}])"
+        )
     return target
 
 
-def shown(id_: Any) -> str:
-    """Return an id as messages show it: as the user wrote it, not as numpy holds it."""
-    return repr(id_.item() if isinstance(id_, np.generic) else id_)
+def warn_if_all_liked(y: NDArray[np.float64], positive_threshold: float) -> None:
+    """Warn if y has more than two values and all are above the threshold, other than -inf."""
+    lowest = y.min(initial=np.inf)
+    if -np.inf < positive_threshold < lowest < np.inf and len(pd.unique(y)) > 2:
+        warn(
+            f"y runs from {lowest:g} to {y.max():g}, all above positive_threshold="
+            f"{positive_threshold:g}: every row counts as liked, the lowest ratings too. Set "
+            "positive_threshold=3 for four stars and more, for instance, or leave y out"
+        )
 
 
 def joined(ids: NDArray[Any], further: NDArray[Any]) -> NDArray[Any]:
@@ -301,11 +468,7 @@ class Vocabulary:
         first = np.empty(len(uniques), dtype=np.int64)
         first[codes[::-1]] = np.arange(len(codes))[::-1]
         ids = values[first]  # the dtype the ids came in
-        try:
-            order = np.argsort(ids, kind="stable")
-        except TypeError:  # numbers among strings: numbers first, then by type name
-            keys = [(type(i).__name__ if isinstance(i, str) else "", i) for i in ids]
-            order = np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+        order = order_of(ids)
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         return cls(ids[order]), rank[codes].astype(np.int64)

@@ -124,9 +124,13 @@ def test_rows_of_a_list_do_not_turn_numbers_into_strings():
         (pd.DataFrame({"a": [1]}), r"Found array with 1 feature\(s\)"),
         (np.zeros((0, 2)), r"0 sample\(s\).*has no rows"),
         (pd.DataFrame({"user": [], "item": []}), r"0 sample\(s\).*has no rows"),
-        (pd.DataFrame({"user": [1], "b": [1]}), "a column 'user' but none named 'item'"),
-        (pl.DataFrame({"item": [1], "b": [1]}), "a column 'item' but none named 'user'"),
-        ([1, 2, 3], "Expected 2D array"),
+        (pd.DataFrame({"user": [1], "b": [1]}), r"columns \['user', 'b'\], but none named 'item'"),
+        (pl.DataFrame({"item": [1], "b": [1]}), r"columns \['item', 'b'\], but none named 'user'"),
+        ([1, 2, 3], r"Expected 2D array, got 1D array instead: X needs rows of equal length"),
+        (pd.Series([1, 2]), "got 1D array instead: X needs rows"),
+        (pl.Series([1, 2]), "got 1D array instead: X needs rows"),
+        (5, "got scalar array instead: X needs rows"),
+        (np.zeros((2, 2, 2)), "got dim 3 instead: X needs rows"),
         ([[1, 2], [1]], "Expected 2D array"),
         (np.array([[1.0, 2.0], [np.nan, 1.0]]), r"infinite user ids in 1 row\(s\).* row 1"),
         (np.array([[1.0, np.inf], [2.0, 1.0]]), r"infinite item ids in 1 row\(s\).* row 0"),
@@ -146,15 +150,119 @@ def test_bad_tables_are_named(X, message):
 
 
 def test_messages_call_the_argument_by_its_name():
-    with pytest.raises(ValueError, match="histories has a column 'user'"):
+    with pytest.raises(ValueError, match=r"histories has the columns \['user', 'b'\]"):
         read_columns(pd.DataFrame({"user": [1], "b": [1]}), name="histories")
     with pytest.raises(ValueError, match=r"Input candidates contains NaN, missing .* item ids"):
         read_ids([1, None], name="candidates", role="item")
 
 
-def test_sparse_matrices_are_refused():
-    with pytest.raises(TypeError, match="Sparse data was passed"):
-        read_columns(sparse.eye_array(3).tocsr())
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
+def test_sparse_matrices_are_refused(kind):
+    with pytest.raises(
+        TypeError, match=r"^Sparse.*X is a sparse .*\(3, 3\).*from_csr\("
+    ) as caught:
+        read_columns(kind(sparse.eye_array(3)))
+    assert "toarray" not in str(caught.value)
+
+
+FEW = np.diag(np.arange(1, 6))  # 20 of 25 cells are 0
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.arange(42).reshape(2, 21),
+        np.arange(42.0).reshape(2, 21).tolist(),
+        pd.DataFrame(np.arange(42).reshape(2, 21)),
+        FEW,
+        np.where(FEW == 0, np.nan, FEW),
+        pd.DataFrame(FEW, index=list("abcde"), columns=list("vwxyz")),
+    ],
+    ids=["wide", "wide list", "wide frame", "zeros", "missing", "frame with zeros"],
+)
+def test_a_matrix_of_users_and_items_is_no_log(matrix):
+    with pytest.raises(ValueError, match=r"a matrix of \d users and \d+ items.*from_csr"):
+        read_columns(matrix)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.arange(40).reshape(2, 20),
+        [[*range(20), "text"], [*range(1, 21), "text"]],
+        pd.DataFrame(np.arange(42).reshape(2, 21)).rename(columns={0: "user", 1: "item"}),
+        [[0, 0, 0, 0, 0]],
+        [[1, 2, 3, 4, 0]] * 2,
+    ],
+)
+def test_rows_with_many_columns_are_a_log(rows):
+    assert len(read_columns(rows).users) == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_names_that_only_look_like_ours_are_refused(kind):
+    frame = table_of(kind, {"movieId": [1, 2], "userId": [3, 4], "stars": [5, 1]})
+    call = {"pandas": "rename(columns={", "polars": "rename({", "pyarrow": "rename_columns({"}
+    with pytest.raises(ValueError) as caught:
+        read_columns(frame, name="interactions")
+    line = f"interactions.{call[kind]}'userId': 'user', 'movieId': 'item'}})"
+    assert line in str(caught.value)
+    renamed = eval(line, {"interactions": frame})  # the line of the message works
+    assert read_columns(renamed).users.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("label", ["date", "ts", "created_at"])
+def test_a_time_that_is_not_read_is_told(label):
+    frame = pd.DataFrame({"user": [1], "item": [2], label: [3]})
+    with pytest.warns(UserWarning, match=f"no column 'timestamp'.*column '{label}' is not read"):
+        assert read_columns(frame).timestamps is None
+    read_columns(frame, times=False)
+    read_columns(frame.assign(timestamp=[4]))
+
+
+RATED = [["a", "x", 5], ["a", "y", 5], ["b", "x", 1], ["b", "y", 4.5]]
+
+
+@pytest.mark.parametrize("kind", [list, lambda X: np.array(X, dtype=object), pd.DataFrame])
+def test_a_third_column_that_looks_like_ratings_is_told(kind):
+    message = r"^X has no column names and was read as user, item, timestamp, .*\(1, 4.5, 5\)"
+    with pytest.warns(UserWarning, match=message):
+        assert read_columns(kind(RATED)).timestamps.tolist() == [5, 5, 1, 4.5]
+    read_columns(kind(RATED), times=False)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [5, 4, 1, 4.5],  # no user has one twice
+        [5, 5, 5, 5],
+        [5, 5, 1, 11],
+        [5, 5, -1, 4],
+        [5, 5, 1, 4.25],
+        [1e9, 1e9, 1, 2],
+        [NEW_DAY := datetime.date(1970, 1, 2), NEW_DAY, datetime.date(1970, 1, 3), NEW_DAY],
+    ],
+)
+def test_other_third_columns_are_times_without_a_word(times):
+    rows = [[*row[:2], time] for row, time in zip(RATED, times, strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_columns(rows)
+        named = pd.DataFrame(RATED, columns=["user", "item", "timestamp"])
+        read_columns(named)
+
+
+def test_times_that_float32_cannot_hold_apart_are_told():
+    times = np.array([1_700_000_000, 1_700_000_050, 1_700_000_000], dtype=np.float32)
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3], "timestamp": times})
+    for table in (frame, frame.astype({"timestamp": pd.ArrowDtype(pa.float32())})):
+        with pytest.warns(UserWarning, match="timestamps as float32, .* in steps of 128"):
+            read_columns(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_columns(frame.astype({"timestamp": np.float64}))
+        read_columns(frame.assign(user=[1, 2, 3]))  # nobody has two of them
+        read_columns(frame.assign(timestamp=np.array([5, 5, 6], dtype=np.float32)))
 
 
 def test_as_frame_leaves_pandas_frames_alone():
@@ -298,7 +406,7 @@ def test_target_is_read_as_floats():
         ([-np.inf, 1, 1], "the first in row 0: -inf"),
         (["good", "bad", "bad"], "y must hold numbers"),
         ([1j, 1, 1], "Complex data not supported"),
-        ([1, 2], r"inconsistent numbers of samples: \[2, 3\]"),
+        ([1, 2], r"y has 2 value\(s\), but X has 3 row\(s\); give one for each"),
         ([[1, 2], [3, 4], [5, 6]], "y should be a 1d array"),
     ],
 )

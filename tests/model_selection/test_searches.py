@@ -28,6 +28,9 @@ from skattrec.model_selection import (
 
 LOG = make_preferences(60, 40, n_interactions_per_user=12, random_state=0)
 X, Y = LOG.data, LOG.target
+
+# searches run with ratings as y; whom a model takes for a like is not what is tested here
+pytestmark = pytest.mark.filterwarnings("ignore:y runs from .* every row counts as liked")
 SPLITTERS = [
     LeaveLastOut(leak="ignore"),
     LeaveLastOut(2, positive_threshold=2, leak="ignore"),
