@@ -250,9 +250,8 @@ def _attributes(path: Path, layout: _Layout) -> AttributeTable:
             f"{path} is no numpy file of numbers, or is cut: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{path} holds a {getattr(values, 'dtype', type(values))}, expected numbers"
-        )
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise ValueError(f"{path} holds values of {kind}, expected numbers")
     if values.ndim != 2 or values.shape[1] != len(layout.fields):
         raise ValueError(
             f"{path} has the shape {values.shape}, expected {len(layout.fields)} columns: "

@@ -196,10 +196,7 @@ def _read_fields(fields: Any) -> list[str]:
     unordered = isinstance(fields, (str, Mapping, Set)) or not isinstance(fields, Iterable)
     names = [] if unordered else list(fields)
     if unordered or not all(isinstance(name, str) for name in names):
-        raise TypeError(
-            "fields must be a sequence of strings such as ('genre', 'director'), got "
-            f"{fields!r:.80}"
-        )
+        raise TypeError(f"fields must be a sequence of strings, got {fields!r:.80}")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"fields must hold at least one name and none twice, got {fields!r}")
     return names

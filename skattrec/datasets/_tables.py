@@ -328,7 +328,7 @@ def _check_numbers(texts: pd.DataFrame, columns: Columns, path: Path, unit: str 
             places = np.flatnonzero(~texts[name].str.fullmatch(pattern).to_numpy(dtype=bool))
             wrong += [(places[0], name)] if len(places) else []
     if wrong:
-        place, name = min(wrong)
+        place, name = min(wrong, key=lambda found: found[0])
         facts = known(path)
         kind = columns[name]
         assert kind is not None
