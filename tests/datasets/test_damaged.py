@@ -555,7 +555,7 @@ def lists(*rows: Any) -> np.ndarray:
         (
             "pretrained_embeddings/item_attr_set.npy",
             npy(np.full((2, 7), "x")),
-            "PATH holds values of <U1",
+            "PATH holds values of",
         ),
         (
             "pretrained_embeddings/item_attr_set.npy",
