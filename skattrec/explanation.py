@@ -145,6 +145,10 @@ class Explanation:
 
     def history_frame(self) -> pd.DataFrame:
         """Return one row a pair and past item: weight, what is shared, weight_FIELD by field."""
+        if not len(self):
+            ids = {"user": self.users, "item": self.items, "past_item": self.items}
+            empty = pd.DataFrame(ids | {"weight": np.zeros(0), "shared": pd.Series(dtype=object)})
+            return empty.assign(**dict.fromkeys(self._weight_columns, np.zeros(0)))
         frames = []
         for pair, past in enumerate(self.history):
             shared = self.shared_values[pair]

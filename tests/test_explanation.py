@@ -109,6 +109,13 @@ def test_history_frame_keeps_its_columns_where_nobody_has_a_history(explanation)
     assert frame["weight"].dtype == float
 
 
+def test_history_frame_of_no_pairs_has_the_same_columns(explanation):
+    frame, whole = explanation[:0].history_frame(), explanation.history_frame()
+    assert len(frame) == 0
+    assert frame.dtypes.to_dict() == whole.dtypes.to_dict()
+    pd.testing.assert_frame_equal(pd.concat([frame, whole]), whole)
+
+
 def test_history_frame_without_weights_by_field(explanation):
     plain = Explanation(
         **{

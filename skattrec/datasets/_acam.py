@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import find_folder
+from skattrec.datasets._base import check_choice, find_folder
 
 _MEMBERS = ("data/train.npy", "data/test.npy", "pretrained_embeddings/item_attr_set.npy")
 _N_NEGATIVES = 4  # after each positive row
@@ -83,7 +83,7 @@ def fetch_acam(name: str, data_home: str | os.PathLike[str] | None = None) -> Bu
     Raises
     ------
     ValueError
-        No data set of this name, or files of another layout.
+        No data set of this name, or files that are damaged, cut, or of another layout.
     OSError
         A file is absent. The message says how to get it, and where to put it.
 
@@ -109,8 +109,7 @@ def fetch_acam(name: str, data_home: str | os.PathLike[str] | None = None) -> Bu
     >>> from skattrec.datasets import fetch_acam
     >>> films = fetch_acam("Douban")  # doctest: +SKIP
     """
-    if name not in _LAYOUTS:
-        raise ValueError(f"name must be one of {list(_LAYOUTS)}, got {name!r}")
+    check_choice(name, "name", _LAYOUTS)
     layout = _LAYOUTS[name]
     where = f"acam/{layout.folder}"
     folder = find_folder(
@@ -181,9 +180,29 @@ def _load_rows(path: Path) -> list[list[int]]:
             if not pickled:
                 file.seek(0)
             rows = _PlainUnpickler(file, encoding="latin1").load() if pickled else np.load(file)
-        except (ValueError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{path} is no numpy file of lists of numbers: {error}") from error
-    return [[int(item) for item in row] for row in rows]
+        except Exception as error:  # a damaged pickle may raise anything
+            raise ValueError(
+                f"{path} is no numpy file of lists of numbers, or is cut: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    if not isinstance(rows, (list, np.ndarray)) or np.ndim(rows) == 0:
+        raise ValueError(f"{path} holds a {type(rows).__name__}, expected rows of item numbers")
+    return [_item_numbers(row, number, path) for number, row in enumerate(rows, start=1)]
+
+
+def _item_numbers(row: Any, number: int, path: Path) -> list[int]:
+    """Return a row as whole numbers, raising ValueError where it holds anything else."""
+    try:
+        items = [int(item) for item in row]
+        whole = items == list(row) and min(items, default=0) >= 0
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"row {number} of {path} is {row!r:.80}, expected a list of item numbers, whole and "
+            "not negative"
+        )
+    return items
 
 
 def _training_pairs(rows: list[list[int]], path: Path) -> pd.DataFrame:
@@ -224,12 +243,26 @@ def _test_rows(rows: list[list[int]], path: Path) -> pd.DataFrame:
 
 
 def _attributes(path: Path, layout: _Layout) -> AttributeTable:
-    values = np.load(path).astype(np.int64)
+    try:
+        values = np.load(path)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path} is no numpy file of numbers, or is cut: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise ValueError(f"{path} holds values of {kind}, expected numbers")
     if values.ndim != 2 or values.shape[1] != len(layout.fields):
         raise ValueError(
             f"{path} has the shape {values.shape}, expected {len(layout.fields)} columns: "
             f"{', '.join(layout.fields)}"
         )
+    wrong = np.flatnonzero((~np.isfinite(values) | (values != np.rint(values))).any(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"row {wrong[0] + 1} of {path} is {values[wrong[0]].tolist()}, expected whole numbers"
+        )
+    values = values.astype(np.int64)
     return AttributeTable(
         pd.DataFrame(
             {

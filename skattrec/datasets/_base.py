@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from sklearn.datasets import fetch_file
 from sklearn.utils import Bunch
@@ -45,12 +48,21 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder; ``~`` stands for the user's home. None takes the environment variable
-        ``SKATTREC_DATA`` or, where that is not set, ``~/skattrec_data``.
+        The folder; ``~`` stands for the user's home. None or an empty string takes the
+        environment variable ``SKATTREC_DATA`` or, where that is not set or empty,
+        ``~/skattrec_data``.
 
     Returns
     -------
     data_home : pathlib.Path
+
+    Raises
+    ------
+    TypeError
+        `data_home` is neither a str nor path-like.
+    ValueError
+        `data_home` is an address such as ``https://...``, or there is no home that ``~`` could
+        stand for.
 
     Examples
     --------
@@ -58,9 +70,62 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     >>> get_data_home("my_data").name
     'my_data'
     """
-    if data_home is None:
-        data_home = os.environ.get("SKATTREC_DATA") or "~/skattrec_data"
-    return Path(data_home).expanduser()
+    name = "data_home"
+    if data_home is None or data_home == "":
+        name, data_home = "SKATTREC_DATA", os.environ.get("SKATTREC_DATA") or "~/skattrec_data"
+    path = local_path(data_home, name)
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name}={str(path)!r}: {error} Give the folder in full") from error
+
+
+def local_path(path: Any, name: str) -> Path:
+    """Return the path of the argument `name`; raise unless it is a str or path-like of a file.
+
+    Raises
+    ------
+    TypeError
+        Neither a str nor path-like.
+    ValueError
+        Empty, or the address of something that is not a file on this machine.
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str or path-like, got {path!r:.80}")
+    if text == "" or "\0" in text:
+        raise ValueError(f"{name}={path!r} is no path of a file")
+    # pathlib makes "https:/x" of "https://x"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ValueError(
+            f"{name}={text!r} is an address, and only files on this machine are read; download "
+            "it, and give the path of the file"
+        )
+    return Path(text)
+
+
+def check_choice(value: Any, name: str, choices: Iterable[Any]) -> None:
+    """Raise ValueError unless the argument `name` has one of these values."""
+    choices = list(choices)
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
+def check_switch(value: Any, name: str) -> None:
+    """Raise ValueError unless the argument `name` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}={value!r}; choose True or False")
+
+
+def check_file_name(value: Any, name: str) -> None:
+    """Raise unless the argument `name` can be a part of the name of a file."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {value!r:.80}")
+    if not value or set(value) & set("/\\:\0") or value.startswith("."):
+        raise ValueError(f"{name}={value!r}; give the name as it is written in the file names")
 
 
 def fetch_archive(
@@ -76,6 +141,7 @@ def fetch_archive(
     OSError
         Absent and not to be downloaded, incomplete, not reachable, or the wrong checksum.
     """
+    check_switch(download_if_missing, "download_if_missing")
     home = get_data_home(data_home)
     folder = home / archive.folder
     missing = _missing(folder, archive.members)
@@ -95,23 +161,41 @@ def fetch_archive(
     home.mkdir(parents=True, exist_ok=True)
     # in the same file system as the folder, so that the move at the end is atomic
     with tempfile.TemporaryDirectory(prefix=f".{archive.folder}-", dir=home) as scratch:
-        unpacked = Path(scratch) / "unpacked"
-        with zipfile.ZipFile(
-            _download(
-                archive.url,
-                archive.sha256,
-                Path(scratch) / f"{archive.folder}.zip",
-                by_hand=f"unpack it by hand so that there is a file {folder / archive.members[0]}",
-            )
-        ) as zipped:
-            zipped.extractall(unpacked)
+        by_hand = f"unpack it by hand so that there is a file {folder / archive.members[0]}"
+        zipped = _download(
+            archive.url,
+            archive.sha256,
+            Path(scratch) / f"{archive.folder}.zip",
+            by_hand=by_hand,
+        )
+        unpacked = _unpack(zipped, archive, Path(scratch) / "unpacked")
         try:
-            os.replace(unpacked / archive.folder if archive.has_folder else unpacked, folder)
+            os.replace(unpacked, folder)
         except OSError:
             if _missing(folder, archive.members):
                 raise
             # another process was first: its folder is as good as this one
     return folder
+
+
+def _unpack(zipped: Path, archive: Archive, target: Path) -> Path:
+    """Unpack an archive, and return the folder that its files are in."""
+    try:
+        with zipfile.ZipFile(zipped) as opened:
+            opened.extractall(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise OSError(
+            f"{archive.url} is no zip file that can be unpacked ({error}). Nothing of it was kept"
+        ) from error
+    found = target / archive.folder if archive.has_folder else target
+    missing = _missing(found, archive.members)
+    if missing:
+        where = f"folder {archive.folder} with " if archive.has_folder else ""
+        raise OSError(
+            f"{archive.url} holds no {where}{', '.join(missing)}; it has changed at its source. "
+            "Nothing of it was kept"
+        )
+    return found
 
 
 def fetch_files(
@@ -128,6 +212,7 @@ def fetch_files(
     OSError
         A file is absent and not to be downloaded, not reachable, or has the wrong checksum.
     """
+    check_switch(download_if_missing, "download_if_missing")
     home = get_data_home(data_home)
     files = list(files)
     missing = set(_missing(home / folder, [file.name for file in files]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from sklearn.utils import Bunch
 
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import Archive, fetch_archive, find_folder, make_bunch
+from skattrec.datasets._tables import Columns, Number, read_table, unique_index
 
 # GroupLens publishes no checksum of this archive; this one is the same in several projects that
 # download it
@@ -121,6 +121,8 @@ def fetch_lastfm(
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         The data is absent and not to be downloaded, incomplete, not reachable, or does not have
         the checksum it should have. Nothing is left behind then.
@@ -143,10 +145,11 @@ def fetch_lastfm(
     'Duran Duran'
     """
     folder = fetch_archive(_LASTFM, data_home=data_home, download_if_missing=download_if_missing)
-    names = _read(folder / "artists.dat").set_index("id")["name"].rename_axis("item")
-    tags = _read(folder / "tags.dat").set_index("tagID")["tagValue"]
-    given = _read(folder / "user_taggedartists.dat")
-    plays = _read(folder / "user_artists.dat")
+    names = _described(folder / "artists.dat", "id", "name")["name"].rename_axis("item")
+    tags = _described(folder / "tags.dat", "tagID", "tagValue")["tagValue"]
+    given = _read(folder / "user_taggedartists.dat", "userID", "artistID", "tagID")
+    plays = _read(folder / "user_artists.dat", "userID", "artistID", "weight")
+    friends = _read(folder / "user_friends.dat", "userID", "friendID")
     return make_bunch(
         plays.set_axis(["user", "item", "n_plays"], axis=1),
         target_name="n_plays",
@@ -154,7 +157,7 @@ def fetch_lastfm(
             pd.DataFrame({"tag": _lists(given["artistID"], given["tagID"].map(tags), names.index)})
         ),
         item_names=names,
-        friends=_read(folder / "user_friends.dat").set_axis(["user", "friend"], axis=1),
+        friends=friends.set_axis(["user", "friend"], axis=1),
         descr=_LASTFM_DESCR,
     )
 
@@ -189,6 +192,8 @@ def fetch_delicious(data_home: str | os.PathLike[str] | None = None) -> Bunch:
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         A file is absent. The message says how to get it, and where to put it.
 
@@ -215,12 +220,14 @@ def fetch_delicious(data_home: str | os.PathLike[str] | None = None) -> Bunch:
         how="unpack https://files.grouplens.org/datasets/hetrec2011/hetrec2011-delicious-2k.zip "
         "to delicious-2k in the data home",
     )
-    pages = _read(folder / "bookmarks.dat").set_index("id").rename_axis("item")
-    tags = _read(folder / "tags.dat").set_index("id")["value"]
-    given = _read(folder / "bookmark_tags.dat")
-    events = _read(folder / "user_taggedbookmarks-timestamps.dat")
+    pages = _described(folder / "bookmarks.dat", "id", "title", "urlPrincipal").rename_axis("item")
+    tags = _described(folder / "tags.dat", "id", "value")["value"]
+    given = _read(folder / "bookmark_tags.dat", "bookmarkID", "tagID")
+    events = _read(
+        folder / "user_taggedbookmarks-timestamps.dat", "userID", "bookmarkID", "timestamp"
+    )
     first = events.groupby(["userID", "bookmarkID"], sort=False)["timestamp"].min() // 1000
-    contacts = _read(folder / "user_contacts-timestamps.dat")[["userID", "contactID"]]
+    contacts = _read(folder / "user_contacts-timestamps.dat", "userID", "contactID")
     return Bunch(
         data=first.rename_axis(["user", "item"]).reset_index(),
         item_attributes=AttributeTable(
@@ -238,16 +245,16 @@ def fetch_delicious(data_home: str | os.PathLike[str] | None = None) -> Bunch:
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return a table with a header; some titles are not valid UTF-8, some names are 'NA'."""
-    return pd.read_csv(
-        path,
-        sep="\t",
-        quoting=csv.QUOTE_NONE,
-        keep_default_na=False,
-        encoding="utf-8",
-        encoding_errors="replace",
-    )
+def _read(path: Path, *numbers: str) -> pd.DataFrame:
+    """Return columns of numbers of a table with a header."""
+    columns: Columns = dict.fromkeys(numbers, Number())
+    return read_table(path, columns, header=True, errors="replace").reset_index(drop=True)
+
+
+def _described(path: Path, number: str, *texts: str) -> pd.DataFrame:
+    """Return texts by number of a table with a header; some of them are not valid UTF-8."""
+    columns: Columns = {number: Number(), **dict.fromkeys(texts)}
+    return unique_index(read_table(path, columns, header=True, errors="replace"), number, path)
 
 
 def _lists(ids: pd.Series, values: pd.Series, index: pd.Index) -> pd.Series:

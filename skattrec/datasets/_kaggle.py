@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.utils import Bunch
 
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import find_folder, labels, make_bunch
+from skattrec.datasets._tables import Columns, Number, read_csv, read_table
 
 _FOLDER = "kaggle-movies"
 _RATINGS = ("ratings_small.csv", "links_small.csv")
@@ -98,6 +100,8 @@ def fetch_kaggle_movies(data_home: str | os.PathLike[str] | None = None) -> Bunc
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         A file is absent. The message says how to get it, and where to put it.
 
@@ -119,9 +123,7 @@ def fetch_kaggle_movies(data_home: str | os.PathLike[str] | None = None) -> Bunc
         f"{', '.join(_ORIGINAL + _RATINGS)} to {_FOLDER} in the data home"
     )
     folder = find_folder(_FOLDER, _RATINGS, data_home=data_home, how=how)
-    links = pd.read_csv(
-        folder / "links_small.csv", usecols=["movieId", "tmdbId"], dtype={"tmdbId": "Int64"}
-    )
+    links = _read_links(folder / "links_small.csv")
     known = links.dropna()
     if (folder / _ORIGINAL[0]).is_file():
         find_folder(_FOLDER, _ORIGINAL, data_home=data_home, how=how)
@@ -138,7 +140,14 @@ def fetch_kaggle_movies(data_home: str | os.PathLike[str] | None = None) -> Bunc
             }
         )
     )
-    ratings = pd.read_csv(folder / "ratings_small.csv")
+    columns: Columns = {
+        "userId": Number(1),
+        "movieId": Number(1),
+        "rating": Number(0.5, 5, whole=False),
+        "timestamp": Number(),
+    }
+    ratings = read_table(folder / "ratings_small.csv", columns, sep=",", header=True)
+    ratings = ratings.reset_index(drop=True)
     return make_bunch(
         pd.DataFrame(
             {
@@ -162,31 +171,58 @@ def _by_movie(values: pd.Series, movie_ids: pd.Series) -> pd.Series:
     return values.groupby(movie_ids[values.index].to_numpy()).agg(list)
 
 
+def _read_links(path: Path) -> pd.DataFrame:
+    """Return movieId and tmdbId, which some films lack."""
+    columns: Columns = {"movieId": Number(1), "tmdbId": None}
+    links = read_table(path, columns, sep=",", header=True)
+    ids = links["tmdbId"].str.strip()
+    wrong = links.index[~ids.str.fullmatch(r"([0-9]{1,18}(\.0)?)?").astype(bool)]
+    if len(wrong):
+        raise ValueError(
+            f"line {wrong[0]} of {path}: tmdbId is {ids[wrong[0]]!r:.80}, expected a whole number "
+            "or nothing"
+        )
+    ids = ids.str.removesuffix(".0")
+    links["tmdbId"] = pd.to_numeric(ids.mask(ids == "")).astype("Int64")
+    return links.reset_index(drop=True)
+
+
 def _read_split(folder: Path, known: set[int]) -> tuple[pd.Series, dict[str, pd.Series]]:
-    def read(name: str, film: str = "id_movie") -> pd.DataFrame:
-        # "NA" is Namibia
-        table = pd.read_csv(folder / name, keep_default_na=False)
+    def read(name: str, film: str, columns: list[str]) -> pd.DataFrame:
+        kinds = {column: Number() if column in numbers else None for column in columns}
+        table = read_csv(folder / name, {film: Number(), **kinds})
         return table[table[film].isin(known)].set_index(film)
 
-    def names_of(name: str, code: str) -> pd.Series:
-        return pd.read_csv(folder / name, keep_default_na=False).set_index(code)["name"]
+    def names_of(name: str, code: str, kind: Number | None) -> pd.Series:
+        return read_csv(folder / name, {code: kind, "name": None}).set_index(code)["name"]
 
-    films = read("original_language.csv")
+    numbers = ("id_director", "id_production_companies", "id_genre")
+    films = read("original_language.csv", "id_movie", ["title", "original_language"])
     films = films[~films.index.duplicated()]
-    directors, companies = read("directors.csv"), read("movies_production_companies.csv")
-    keywords = read("keywords.csv", "id")["keywords"]
+    directors = read("directors.csv", "id_movie", ["id_director", "name"])
+    companies = read(
+        "movies_production_companies.csv",
+        "id_movie",
+        ["id_production_companies", "name_production_companies"],
+    )
+    keywords = read("keywords.csv", "id", ["keywords"])
+    keywords = keywords[~keywords.index.duplicated()]
     # a film without genres is given as one of genre 0, without countries as one of "none": codes
     # that have no name
-    genres = read("movies_genres.csv")["id_genre"]
-    countries = read("movies_production_countries.csv")["id_production_countries"]
+    genres = read("movies_genres.csv", "id_movie", ["id_genre"])["id_genre"]
+    countries = read("movies_production_countries.csv", "id_movie", ["id_production_countries"])
     values = {
-        "genre": genres.map(names_of("genres.csv", "id")),
+        "genre": genres.map(names_of("genres.csv", "id", Number())),
         "director": labels(directors["id_director"], directors["name"]),
-        "keyword": keywords[~keywords.index.duplicated()].map(_names).explode(),
+        "keyword": _names(
+            keywords[~keywords.index.duplicated()], "keywords", folder / "keywords.csv"
+        ),
         "company": labels(
             companies["id_production_companies"], companies["name_production_companies"]
         ),
-        "country": countries.map(names_of("production_countries.csv", "iso_3166_1")),
+        "country": countries["id_production_countries"].map(
+            names_of("production_countries.csv", "iso_3166_1", None)
+        ),
         "language": films["original_language"],
     }
     return films["title"], values
@@ -195,47 +231,74 @@ def _read_split(folder: Path, known: set[int]) -> tuple[pd.Series, dict[str, pd.
 def _read_original(folder: Path, known: set[int]) -> tuple[pd.Series, dict[str, pd.Series]]:
     # three rows of the metadata have a line break in a cell and shifted columns, so that their id
     # is a date; films that occur twice have the same description twice
-    def read(name: str, columns: list[str]) -> pd.DataFrame:
-        table = pd.read_csv(
-            folder / name, usecols=["id", *columns], dtype=str, keep_default_na=False
-        )
-        table = table[table["id"].str.fullmatch(r"\d+")].astype({"id": "int64"})
+    def read(path: Path, columns: list[str]) -> pd.DataFrame:
+        table = read_csv(path, dict.fromkeys(["id", *columns]))
+        table = table[table["id"].str.fullmatch(r"[0-9]{1,18}")].astype({"id": "int64"})
         return table[table["id"].isin(known)].drop_duplicates("id").set_index("id")
 
+    described, credited, keyed = (folder / name for name in _ORIGINAL)
     films = read(
-        "movies_metadata.csv",
+        described,
         ["title", "genres", "production_companies", "production_countries", "original_language"],
     )
-    credits = read("credits.csv", ["cast", "crew"])
+    credits = read(credited, ["cast", "crew"])
     values = {
-        "genre": films["genres"].map(_names).explode(),
-        "director": _named(credits["crew"], {"job": "Director"}),
-        "actor": _named(credits["cast"], {}, first=_N_ACTORS),
-        "keyword": read("keywords.csv", ["keywords"])["keywords"].map(_names).explode(),
-        "company": _named(films["production_companies"], {}),
-        "country": films["production_countries"].map(_names).explode(),
+        "genre": _names(films, "genres", described),
+        "director": _named(credits, "crew", credited, {"job": "Director"}),
+        "actor": _named(credits, "cast", credited, {}, first=_N_ACTORS),
+        "keyword": _names(read(keyed, ["keywords"]), "keywords", keyed),
+        "company": _named(films, "production_companies", described, {}),
+        "country": _names(films, "production_countries", described),
         "language": films["original_language"],
     }
     return films["title"], values
 
 
-def _records(cell: str) -> list[dict[str, Any]]:
-    """Return what a cell of Python literals says; empty cells and shifted ones say nothing."""
-    records = ast.literal_eval(cell) if cell.startswith("[") else []
-    return [record for record in records if isinstance(record, dict)]
+def _records(
+    table: pd.DataFrame, column: str, path: Path, keys: tuple[str, ...]
+) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
+    """Yield the film of each row, and what its cell says: a list of dicts with these keys.
+
+    Empty cells and shifted ones say nothing.
+    """
+    for film, cell in table[column].items():
+        try:
+            found = ast.literal_eval(cell) if cell.startswith("[") else []
+            records = [record for record in found if isinstance(record, dict)]
+            for record, key in product(records, keys):
+                record[key]
+        except (ValueError, SyntaxError, KeyError, MemoryError, RecursionError) as error:
+            raise ValueError(
+                f"{path}: the cell {column!r} of film {film} is not a list of records with "
+                f"{', '.join(keys)} ({type(error).__name__}: {error}); it begins {cell[:60]!r}"
+            ) from error
+        yield film, records
 
 
-def _names(cell: str) -> list[str]:
-    return [record["name"] for record in _records(cell)]
+def _names(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+    """Return the names in each cell, a row a name, by film."""
+    rows = [
+        (film, record["name"])
+        for film, records in _records(table, column, path, ("name",))
+        for record in records
+    ]
+    names = pd.DataFrame(rows, columns=["film", "name"]).set_index("film")
+    return names["name"]
 
 
-def _named(cells: pd.Series, like: Mapping[str, str], first: int | None = None) -> pd.Series:
+def _named(
+    table: pd.DataFrame,
+    column: str,
+    path: Path,
+    like: Mapping[str, str],
+    first: int | None = None,
+) -> pd.Series:
     """Return the labels of those who are listed in each cell and are like this."""
     rows = [
         (film, record["id"], record["name"])
-        for film, cell in cells.items()
-        for record in _records(cell)[:first]
+        for film, records in _records(table, column, path, ("id", "name", *like))
+        for record in records[:first]
         if all(record[key] == value for key, value in like.items())
     ]
-    table = pd.DataFrame(rows, columns=["film", "id", "name"])
-    return pd.Series(labels(table["id"], table["name"]).to_numpy(), index=table["film"])
+    people = pd.DataFrame(rows, columns=["film", "id", "name"])
+    return pd.Series(labels(people["id"], people["name"]).to_numpy(), index=people["film"])

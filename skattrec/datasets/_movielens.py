@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,19 @@ from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import (
     FEATURE_NAMES,
     Archive,
+    check_choice,
+    check_switch,
     fetch_archive,
     find_folder,
     make_bunch,
+)
+from skattrec.datasets._tables import (
+    Columns,
+    Number,
+    parse_table,
+    read_bytes,
+    read_table,
+    unique_index,
 )
 
 _GENRES = (
@@ -27,6 +36,13 @@ _GENRES = (
     "Horror Musical Mystery Romance Sci-Fi Thriller War Western"
 ).split()
 _NO_GENRE = ["", "(no genres listed)"]
+_RATINGS: Columns = {
+    "user": Number(1),
+    "item": Number(1),
+    "rating": Number(1, 5),
+    "timestamp": Number(),
+}
+_N_NEGATIVES = 99  # of each user of the NCF test
 
 # MovieLens 1M's groups by their last year of age; the codes of its users.dat fall into them too
 _AGE_GROUPS = {
@@ -214,7 +230,7 @@ def fetch_movielens(
     Raises
     ------
     ValueError
-        No data set of this name.
+        No data set of this name; a file that is damaged, cut, or not of this data set.
     OSError
         The data is absent and not to be downloaded, incomplete, not reachable, or does not have
         the checksum it should have. Nothing is left behind then.
@@ -234,8 +250,9 @@ def fetch_movielens(
     >>> movies.item_attributes  # doctest: +SKIP
     AttributeTable(1682 ids; genre: 18 values, 100%; decade: 8 values, 100%)
     """
-    if name not in _SOURCES:
-        raise ValueError(f"name must be one of {list(_SOURCES)}, got {name!r}")
+    check_choice(name, "name", _SOURCES)
+    check_switch(as_frame, "as_frame")
+    check_switch(return_X_y, "return_X_y")
     source = _SOURCES[name]
     folder = fetch_archive(
         source.archive, data_home=data_home, download_if_missing=download_if_missing
@@ -300,7 +317,7 @@ def fetch_movielens_splits(
     OSError
         As for `fetch_movielens`.
     ValueError
-        The split files are of other ratings than ``u.data``.
+        The split files are of other ratings than ``u.data``, or a file is damaged or cut.
 
     See Also
     --------
@@ -321,12 +338,11 @@ def fetch_movielens_splits(
         data_home=data_home,
         download_if_missing=download_if_missing,
     )
-    rows = pd.MultiIndex.from_frame(_read_u(folder / "u.data")[["user", "item"]])
+    rows = _pairs_of(folder / "u.data")
     pairs = {}
     for name in names:
         train, test = (
-            rows.get_indexer(pd.MultiIndex.from_frame(_read_u(path)[["user", "item"]]))
-            for path in (folder / f"{name}.base", folder / f"{name}.test")
+            rows.get_indexer(_pairs_of(folder / f"{name}.{part}")) for part in ("base", "test")
         )
         if not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(rows))):
             raise ValueError(
@@ -375,7 +391,7 @@ def fetch_movielens_ncf(
     OSError
         A file is absent. The message says how to get it, and where to put it.
     ValueError
-        The files are of other ratings than ``ratings.dat``.
+        The files are of other ratings than ``ratings.dat``, or a file is damaged or cut.
 
     See Also
     --------
@@ -407,19 +423,12 @@ def fetch_movielens_ncf(
         )
     )
     users, items = ratings["user"].unique(), ratings["item"].unique()
-    held_out = pd.read_csv(
-        folder / "ml-1m.test.rating",
-        sep="\t",
-        header=None,
-        names=["user", "item", "rating", "time"],
-    )
-    lines = pd.read_csv(folder / "ml-1m.test.negative", sep="\t", header=None)
-    # the first cell repeats the pair held out, as in "(0,25)"
-    pairs = "(" + held_out["user"].astype(str) + "," + held_out["item"].astype(str) + ")"
-    negatives = lines.iloc[:, 1:].to_numpy()
+    columns: Columns = {**_RATINGS, "user": Number(), "item": Number()}  # both from 0
+    held_out = read_table(folder / "ml-1m.test.rating", columns)
+    told, negatives = _read_negatives(folder / "ml-1m.test.negative")
     rows = pd.MultiIndex.from_frame(ratings[["user", "item", "rating"]])
     fits = (
-        lines[0].tolist() == pairs.tolist()
+        np.array_equal(told, held_out[["user", "item"]])
         and held_out["user"].tolist() == list(range(len(users)))
         and max(negatives.max(), held_out["item"].max()) < len(items)
     )
@@ -442,56 +451,78 @@ def fetch_movielens_ncf(
     )
 
 
-def _read_u(path: Path) -> pd.DataFrame:
-    return pd.read_csv(
-        path, sep="\t", header=None, names=[*FEATURE_NAMES[:2], "rating", "timestamp"]
-    )
+def _read_negatives(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pair held out of each line, as in "(0,25)", and the negatives behind it."""
+    # a pair in brackets becomes two cells
+    content = read_bytes(path).translate(None, b"()").replace(b",", b"\t")
+    names = ["user", "item", *(f"negative {i + 1}" for i in range(_N_NEGATIVES))]
+    columns: Columns = dict.fromkeys(names, Number())
+    lines = parse_table(content, path, columns).to_numpy()
+    return lines[:, :2], lines[:, 2:]
+
+
+def _pairs_of(path: Path) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(read_table(path, _RATINGS)[["user", "item"]])
 
 
 def _read_100k(folder: Path) -> _Tables:
-    ratings = _read_u(folder / "u.data")
-    flags = ["unknown", *_GENRES]
-    items = _read_rows(
-        folder / "u.item", ["item", "title", "date", "video_date", "url", *flags], sep="|"
-    )
+    ratings = read_table(folder / "u.data", _RATINGS).reset_index(drop=True)
+    columns: Columns = {
+        "item": Number(1),
+        **dict.fromkeys(["title", "date", "video_date", "url"]),
+        **dict.fromkeys(["unknown", *_GENRES], Number(0, 1)),
+    }
+    items = _read_described(folder / "u.item", columns, sep="|")
     items["genre"] = pd.Series(
         _cells(items[_GENRES].to_numpy() == 1, np.array(_GENRES)), index=items.index, dtype=object
     )
-    users = _read_rows(folder / "u.user", ["user", "age", "gender", "occupation", "zip"], sep="|")
-    return _Tables(ratings, items, users)
+    columns = {
+        "user": Number(1),
+        "age": Number(1, 120),
+        **dict.fromkeys(["gender", "occupation", "zip"]),
+    }
+    return _Tables(ratings, items, _read_described(folder / "u.user", columns, sep="|"))
 
 
 def _read_1m(folder: Path) -> _Tables:
     ratings = _read_1m_ratings(folder)
-    items = _read_rows(folder / "movies.dat", ["item", "title", "genre"], sep="::")
+    columns: Columns = {"item": Number(1), "title": None, "genre": None}
+    items = _read_described(folder / "movies.dat", columns, sep="::")
     items["genre"] = items["genre"].mask(items["genre"].isin(_NO_GENRE)).str.split("|")
-    users = _read_rows(
-        folder / "users.dat", ["user", "gender", "age", "occupation", "zip"], sep="::"
-    )
+    columns = {
+        "user": Number(1),
+        "gender": None,
+        "age": Number(1, 120),
+        "occupation": Number(0, len(_OCCUPATIONS) - 1),
+        "zip": None,
+    }
+    users = _read_described(folder / "users.dat", columns, sep="::")
     users["occupation"] = np.array(_OCCUPATIONS)[users["occupation"]]
     return _Tables(ratings, items, users)
 
 
 def _read_1m_ratings(folder: Path) -> pd.DataFrame:
-    # "::" as four columns of ":" with an empty one between: pandas' fast reader takes one
-    # character, and all four are numbers
-    ratings = pd.read_csv(folder / "ratings.dat", sep=":", header=None, usecols=[0, 2, 4, 6])
-    return ratings.set_axis(["user", "item", "rating", "timestamp"], axis=1)
+    return read_table(folder / "ratings.dat", _RATINGS, sep="::").reset_index(drop=True)
 
 
-def _read_rows(path: Path, columns: list[str], *, sep: str) -> pd.DataFrame:
-    """Return a small table indexed by its first column."""
-    return pd.read_csv(
-        path,
-        sep=sep,
-        header=None,
-        names=columns,
-        index_col=columns[0],
-        engine="python" if len(sep) > 1 else "c",
-        encoding="latin-1",
-        quoting=csv.QUOTE_NONE,
-        keep_default_na=False,  # a film may be called "NA"
-    )
+def _read_described(path: Path, columns: Columns, *, sep: str) -> pd.DataFrame:
+    """Return what a small table says of items or users, indexed by its first column."""
+    content = read_bytes(path)
+    try:
+        content.decode("utf-8")  # of files that someone has saved anew
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    table = parse_table(content, path, columns, sep=sep, encoding=encoding)
+    first = next(iter(columns))
+    if "gender" in columns:
+        wrong = table.index[~table["gender"].isin(["F", "M"])]
+        if len(wrong):
+            raise ValueError(
+                f"line {wrong[0]} of {path}: gender is {table['gender'][wrong[0]]!r}, expected "
+                "'F' or 'M'"
+            )
+    return unique_index(table, first, path)
 
 
 def _cells(flags: NDArray[np.bool_], names: NDArray[Any]) -> list[NDArray[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +13,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_scalar
 
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import make_bunch
+from skattrec.datasets._base import check_switch, make_bunch
 
 _AGE_GROUPS = ("Under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+")
 _AGE_TELLS = 0.5  # share of users whose age group follows from their favourite value
@@ -134,7 +134,7 @@ def make_preferences(
     >>> len(log.data) == len(log.target) > 3000
     True
     """
-    _check_fields(fields)
+    fields = _read_fields(fields)
     check_scalar(n_users, "n_users", Integral, min_val=1)
     check_scalar(n_values, "n_values", Integral, min_val=2)
     check_scalar(n_items, "n_items", Integral, min_val=n_values)
@@ -144,7 +144,9 @@ def make_preferences(
     check_scalar(preference_strength, "preference_strength", Real, min_val=0, max_val=1)
     check_scalar(multi_valued, "multi_valued", Real, min_val=0, max_val=1)
     check_scalar(popularity_exponent, "popularity_exponent", Real, min_val=0)
-    rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    check_switch(as_frame, "as_frame")
+    check_switch(return_X_y, "return_X_y")
+    rng = _read_generator(random_state)
     users, items = _ids("u", n_users), _ids("i", n_items)
     # has_value[f, v, i]: item i has value v in field f
     has_value = np.stack(
@@ -190,11 +192,25 @@ def make_preferences(
     return (log.data, log.target) if return_X_y else log
 
 
-def _check_fields(fields: Sequence[str]) -> None:
-    if isinstance(fields, str) or not all(isinstance(field, str) for field in fields):
-        raise TypeError(f"fields must be a sequence of strings, got {fields!r}")
-    if not fields or len(set(fields)) < len(fields):
+def _read_fields(fields: Any) -> list[str]:
+    unordered = isinstance(fields, (str, Mapping, Set)) or not isinstance(fields, Iterable)
+    names = [] if unordered else list(fields)
+    if unordered or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"fields must be a sequence of strings, got {fields!r:.80}")
+    if not names or len(set(names)) < len(names):
         raise ValueError(f"fields must hold at least one name and none twice, got {fields!r}")
+    return names
+
+
+def _read_generator(random_state: Any) -> np.random.Generator:
+    try:
+        state = check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            f"random_state={random_state!r:.80}; it must be an int from 0 to 2**32 - 1, a "
+            "numpy.random.RandomState or None"
+        ) from error
+    return np.random.default_rng(state.randint(2**31 - 1))
 
 
 def _ids(letter: str, n: int) -> NDArray[Any]:

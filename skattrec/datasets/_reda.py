@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from skattrec.datasets._base import RemoteFile, fetch_files
+from skattrec.datasets._base import RemoteFile, check_choice, fetch_files
+from skattrec.datasets._known import known
+from skattrec.datasets._tables import check_n_rows, check_text, read_bytes
 
 _FOLDERS = {"Delicious": "Delicious", "Amazon-Music": "AMusic", "Goodreads-Poetry": "GPoetry"}
 _SOURCE = (
@@ -110,7 +112,7 @@ def fetch_reda(
     Raises
     ------
     ValueError
-        No data set of this name, or a line that is not in the layout.
+        No data set of this name; a line that is not in the layout, or a file that is cut.
     OSError
         A file is absent and not to be downloaded, not reachable, or does not have the checksum
         it should have.
@@ -127,8 +129,7 @@ def fetch_reda(
     >>> bookmarks.data.shape, bookmarks.test.shape  # doctest: +SKIP
     ((102822, 2), (715, 2))
     """
-    if name not in _FOLDERS:
-        raise ValueError(f"name must be one of {list(_FOLDERS)}, got {name!r}")
+    check_choice(name, "name", _FOLDERS)
     folder = fetch_files(
         f"reda/{_FOLDERS[name]}",
         [
@@ -158,14 +159,28 @@ def fetch_reda(
 
 def _read_lines(path: Path, columns: list[str]) -> pd.DataFrame:
     """Return the parts between the colons, a row a line."""
-    lines = pd.Series(path.read_text(encoding="utf-8").splitlines(), dtype=object)
-    parts = lines.str.split(":")
-    wrong = np.flatnonzero(parts.map(len) != len(columns))
+    content = read_bytes(path)
+    check_text(content, path)
+    lines = pd.Series(content.decode().splitlines(), dtype=object)
+    if lines.empty:
+        raise ValueError(f"{path} is empty; expected lines of {':'.join(columns)}")
+    number = r"[0-9]{1,18}"
+    patterns = [f"{number}( +{number})*" if name == "items" else number for name in columns]
+    wrong = np.flatnonzero(~lines.str.fullmatch(r"\s*:\s*".join(patterns) + r"\s*").astype(bool))
     if len(wrong):
         raise ValueError(
-            f"line {wrong[0] + 1} of {path} is not {':'.join(columns)}: {lines[wrong[0]][:60]!r}"
+            f"line {wrong[0] + 1} of {path} is not {':'.join(columns)}, all of them whole "
+            f"numbers: {lines[wrong[0]][:60]!r}"
         )
-    return pd.DataFrame(parts.tolist(), columns=columns)
+    table = pd.DataFrame(lines.str.split(":").tolist(), columns=columns)
+    check_n_rows(path, len(table), len(table))
+    facts, n_items = known(path), int(table["items"].str.split().map(len).sum())
+    if facts is not None and facts.n_items != n_items:
+        raise ValueError(
+            f"{path} has {n_items:,} items up to line {len(table)}, expected {facts.n_items:,}: "
+            "it is cut, or is not the file of this data set. Put the original in its place"
+        )
+    return table
 
 
 def _pairs(lines: pd.DataFrame) -> pd.DataFrame:

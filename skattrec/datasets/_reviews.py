@@ -7,15 +7,27 @@ import gzip
 import html
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skattrec.checks import check_count
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import find_folder, get_data_home, labels, make_bunch
+from skattrec.datasets._base import (
+    check_choice,
+    check_file_name,
+    check_switch,
+    find_folder,
+    get_data_home,
+    labels,
+    make_bunch,
+)
+from skattrec.datasets._tables import Number, check_text, damaged_message
 
 _N_GROUPS = 5  # of prices and of numbers of pages, about equally many items in each
 
@@ -152,8 +164,9 @@ def fetch_amazon(
     >>> from skattrec.datasets import fetch_amazon
     >>> reviews = fetch_amazon("Digital_Music")  # doctest: +SKIP
     """
-    if year not in _AMAZON_PAGES:
-        raise ValueError(f"year must be one of {list(_AMAZON_PAGES)}, got {year!r}")
+    check_file_name(category, "category")
+    check_choice(year, "year", _AMAZON_PAGES)
+    check_switch(five_core, "five_core")
     name = ("reviews_" if year == 2014 else "") + category + ("_5" if five_core else "")
     reviews_path, metadata_path = _find(
         f"amazon-{year}",
@@ -161,25 +174,26 @@ def fetch_amazon(
         data_home,
         how=f"get it from {_AMAZON_PAGES[year]} and put it in amazon-{year} in the data home",
     )
-    columns = {
-        "user": "reviewerID",
-        "item": "asin",
-        "timestamp": "unixReviewTime",
-        "rating": "overall",
-    }
     reviews = _read_rows(
-        reviews_path, lambda review: tuple(review[key] for key in columns.values()), list(columns)
+        reviews_path,
+        lambda review: (
+            _string(review, "reviewerID"),
+            _string(review, "asin"),
+            _number(review, "unixReviewTime"),
+            _number(review, "overall", most=5),
+        ),
+        ["user", "item", "timestamp", "rating"],
     )
     met = set(reviews["item"])
     products = _read_rows(
         metadata_path,
-        lambda product: _describe_product(product) if product["asin"] in met else None,
+        lambda product: _describe_product(product) if _string(product, "asin") in met else None,
         ["item", "title", "category", "brand", "price"],
     )
     # some products are described twice, in the same words
     products = products.drop_duplicates("item").set_index("item").reindex(sorted(met))
     products["price"] = _groups(products["price"])
-    item_attributes = _table(products[["category", "brand", "price"]])
+    item_attributes = _table(products[["category", "brand", "price"]], metadata_path)
     title = f"Amazon reviews of {year}: {category}"
     return make_bunch(
         reviews.astype({"timestamp": "int64", "rating": "float64"}),
@@ -272,6 +286,8 @@ def fetch_goodreads(
     >>> poetry = fetch_goodreads("poetry")  # doctest: +SKIP
     >>> read = poetry.data[poetry.is_read]  # doctest: +SKIP
     """
+    check_file_name(genre, "genre")
+    check_count(n_shelves, "n_shelves")
     interactions_path, books_path, authors_path = _find(
         "goodreads",
         [
@@ -285,25 +301,27 @@ def fetch_goodreads(
     shelved = _read_rows(
         interactions_path,
         lambda pair: (
-            pair["user_id"],
-            int(pair["book_id"]),
-            pair["date_added"],
-            int(pair["rating"]),
-            bool(pair["is_read"]),
+            _string(pair, "user_id"),
+            int(_number(pair, "book_id")),
+            _string(pair, "date_added"),
+            int(_number(pair, "rating", most=5)),
+            _switch(pair, "is_read"),
         ),
         ["user", "item", "timestamp", "rating", "is_read"],
     )
-    shelved["timestamp"] = _seconds(shelved["timestamp"])
+    shelved["timestamp"] = _seconds(shelved["timestamp"], interactions_path)
     met = set(shelved["item"])
     books = _read_rows(
         books_path,
-        lambda book: _describe_book(book, n_shelves) if int(book["book_id"]) in met else None,
+        lambda book: (
+            _describe_book(book, n_shelves) if int(_number(book, "book_id")) in met else None
+        ),
         ["item", "title", "author", "shelf", "pages", "year", "language"],
     )
     books = books.set_index("item").reindex(sorted(met))
     books["author"] = _author_names(books["author"], authors_path)
     books["pages"] = _groups(books["pages"])
-    item_attributes = _table(books.drop(columns="title"))
+    item_attributes = _table(books.drop(columns="title"), books_path)
     title = f"Goodreads: {genre}"
     return make_bunch(
         shelved[["user", "item", "timestamp", "rating"]],
@@ -341,31 +359,76 @@ def _read_rows(
 ) -> pd.DataFrame:
     """Return what `row` makes of each line that it makes something of."""
     rows = []
+    number = 0
     for number, record in _records(path):
         try:
             made = row(record)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"line {number} of {path} is not in the expected layout ({error!r})"
             ) from error
         if made is not None:
             rows.append(made)
+    if not number:
+        raise ValueError(f"{path} is empty; expected lines of JSON")
     return pd.DataFrame(rows, columns=columns)
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the lines of a file of JSON; the metadata of 2014 are Python literals."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+    for number, line in _lines(path):
+        if not line.strip():
+            raise ValueError(f"line {number} of {path} is empty; expected JSON")
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                try:
-                    record = ast.literal_eval(line)
-                except (ValueError, SyntaxError) as error:
-                    raise ValueError(f"line {number} of {path} is no JSON: {error}") from error
-            yield number, record
+                record = ast.literal_eval(line)
+            except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+                raise ValueError(f"line {number} of {path} is no JSON: {error}") from error
+        except RecursionError as error:
+            raise ValueError(f"line {number} of {path} is nested too deeply") from error
+        yield number, record
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each line; these files are too large to be read whole."""
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        # the first line may begin with a byte order mark
+        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.isascii():
+                    check_text(line.encode("utf-8", "surrogateescape"), path, number)
+                yield number, line
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(damaged_message(path, error, number)) from error
+
+
+def _string(record: dict[str, Any], key: str) -> str:
+    """Return a text that may not be missing."""
+    value = record[key]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} is {value!r:.80}, expected a text")
+    return value
+
+
+def _number(record: dict[str, Any], key: str, most: float = np.inf) -> float:
+    """Return a number of at least 0; Goodreads writes ids as texts."""
+    value = record[key]
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    fine = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not fine or not 0 <= number <= min(most, 2**63 - 1):
+        raise ValueError(f"{key} is {value!r:.80}, expected {Number(0, most, whole=False)}")
+    return number
+
+
+def _switch(record: dict[str, Any], key: str) -> bool:
+    value = record[key]
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is {value!r:.80}, expected true or false")
+    return value
 
 
 def _describe_product(product: dict[str, Any]) -> tuple[Any, ...]:
@@ -392,6 +455,8 @@ def _price(value: float | str | None) -> float | None:
     if isinstance(value, str):
         number = value.removeprefix("$").replace(",", "")
         return float(number) if number.replace(".", "", 1).isdigit() else None
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"price is {value!r:.80}, expected a number or a text")
     return value
 
 
@@ -434,13 +499,24 @@ def _groups(amounts: pd.Series) -> pd.Series:
     return intervals.astype(str).where(amounts.notna())
 
 
-def _seconds(dates: pd.Series) -> pd.Series:
-    """Return seconds since 1970 of dates such as "Mon Aug 14 10:06:57 -0700 2017"."""
-    times = pd.to_datetime(dates, format="%a %b %d %H:%M:%S %z %Y", utc=True)
+def _seconds(dates: pd.Series, path: Path) -> pd.Series:
+    """Return seconds since 1970 of dates such as "Mon Aug 14 10:06:57 -0700 2017", one a line."""
+    times = pd.to_datetime(dates, format="%a %b %d %H:%M:%S %z %Y", utc=True, errors="coerce")
+    wrong = np.flatnonzero(times.isna())
+    if len(wrong):
+        raise ValueError(
+            f"line {wrong[0] + 1} of {path}: date_added is {dates[wrong[0]]!r:.80}, expected a "
+            "date such as 'Mon Aug 14 10:06:57 -0700 2017'"
+        )
     return (times - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
 
 
-def _table(cells: pd.DataFrame) -> AttributeTable:
+def _table(cells: pd.DataFrame, path: Path) -> AttributeTable:
     """Return a table of those fields of which something is known."""
     empty = cells.map(lambda cell: not cell if isinstance(cell, list) else pd.isna(cell))
+    if empty.to_numpy().all():
+        raise ValueError(
+            f"{path} says nothing of any of the {len(cells)} items that were met; is it of the "
+            "same data set?"
+        )
     return AttributeTable(cells.loc[:, ~empty.all()])

@@ -11,9 +11,9 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skattrec.datasets._base import RemoteFile, fetch_files, make_bunch
+from skattrec.datasets._tables import Columns, Number, read_table, unique_index
 from skattrec.datasets._triples import attribute_table, load_triples, read_columns
 
-_HOW = "put {files} in {folder} in the data home ({sources})"
 _GITHUB = "https://raw.githubusercontent.com"
 _CKAN = f"{_GITHUB}/Hank-Kuo/CKAN/241704a3886ed8320e9c1219fb1e11b2ecf9af8f/data/book"
 _RIPPLENET = f"{_GITHUB}/hwwang55/RippleNet/8fde84146ac841b0e5c488379267e5408fb34802/data/book"
@@ -195,6 +195,8 @@ def fetch_book_crossing_satori(
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         A file is absent and not to be downloaded, not reachable, or does not have the checksum
         it should have.
@@ -226,10 +228,12 @@ def fetch_book_crossing_satori(
         data_home=data_home,
         download_if_missing=download_if_missing,
     )
-    pairs, graph = _read_pairs(folder), _read_graph(folder / "kg_final.txt")
+    pairs = _read_pairs(folder)
+    columns: Columns = dict.fromkeys(["entity", "relation", "value"], Number())
+    graph = read_table(folder / "kg_final.txt", columns).astype(str)
     relations = graph["relation"].unique()
     names = {name: _BOOK_RELATIONS.get(name, f"relation_{name}") for name in relations}
-    items = _read_index(folder / "item_index2entity_id_rehashed.txt", first=1)
+    items = _read_index(folder / "item_index2entity_id_rehashed.txt", None, first=1)
     return _make_labelled(
         pairs, graph, names, min_coverage, _BOOK_DESCR, isbn=items.rename("isbn")
     )
@@ -277,6 +281,8 @@ def fetch_lastfm_satori(
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         A file is absent and not to be downloaded, not reachable, or does not have the checksum
         it should have.
@@ -306,14 +312,14 @@ def fetch_lastfm_satori(
     folder = fetch_files(
         "lastfm-2k-satori", _SONGS, data_home=data_home, download_if_missing=download_if_missing
     )
-    items = _read_index(folder / "item_index2entity_id.txt", first=0)
+    items = _read_index(folder / "item_index2entity_id.txt", Number(), first=0)
     return _make_labelled(
         _read_pairs(folder),
-        _read_graph(folder / "kg.txt"),
+        read_columns(folder / "kg.txt", ["entity", "relation", "value"], "triples"),
         None,
         min_coverage,
         _SONG_DESCR,
-        artist=items.astype("int64").rename("artist"),
+        artist=items.rename("artist"),
     )
 
 
@@ -345,6 +351,8 @@ def fetch_ml1m_satori(
 
     Raises
     ------
+    ValueError
+        A file that is damaged, cut, or not of this data set.
     OSError
         A file is absent and not to be downloaded, not reachable, or does not have the checksum
         it should have.
@@ -376,18 +384,14 @@ def fetch_ml1m_satori(
 
 
 def _read_pairs(folder: Path) -> pd.DataFrame:
-    path = folder / "ratings_final.txt"
-    return pd.read_csv(path, sep="\t", header=None, names=["user", "item", "label"])
+    columns: Columns = {"user": Number(), "item": Number(), "label": Number(0, 1)}
+    return read_table(folder / "ratings_final.txt", columns).reset_index(drop=True)
 
 
-def _read_graph(path: Path) -> pd.DataFrame:
-    return read_columns(path, ["entity", "relation", "value"], "triples")
-
-
-def _read_index(path: Path, *, first: int) -> pd.Series:
+def _read_index(path: Path, kind: Number | None, *, first: int) -> pd.Series:
     """Return what each item is in its source, by item; `first` is the number of item 0."""
-    index = read_columns(path, ["source_id", "item"], "item index")
-    items = pd.Index(index["item"].astype("int64") + first, name="item")
+    index = unique_index(read_table(path, {"source_id": kind, "item": Number()}), "item", path)
+    items = pd.Index(index.index + first, name="item")
     return pd.Series(index["source_id"].to_numpy(), index=items).sort_index()
 
 

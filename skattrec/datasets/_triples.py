@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
 from skattrec.data.attributes import AttributeTable
+from skattrec.datasets._base import local_path
+from skattrec.datasets._tables import Lines, check_n_rows, check_text, read_bytes, with_newlines
 
 _TYPED = r"\w+:(?:token|float)(?:_seq)?"  # a cell of a header in RecBole's atomic files
 
@@ -29,7 +33,8 @@ def load_triples(
     named after ``relation``. With `links`, which says what entity an item is in the graph, the
     rows of the table are items, and triples whose head is no item's entity are left out.
 
-    The files are text in UTF-8 with columns separated by tabs. A first line whose cells all end
+    The files are text in UTF-8 with columns separated by tabs, packed where their names end in
+    ``.gz``, ``.bz2`` or ``.xz``. A first line whose cells all end
     in a type, as in ``head_id:token``, is the header of RecBole's atomic files, and its names
     find the columns in whatever order; without one, the order is head, relation, tail and item,
     entity.
@@ -37,7 +42,8 @@ def load_triples(
     Parameters
     ----------
     triples : str or path-like
-        File of triples; the columns of a header are ``head_id``, ``relation_id``, ``tail_id``.
+        File of triples on this machine; the columns of a header are ``head_id``,
+        ``relation_id``, ``tail_id``.
     links : str or path-like, default=None
         File of items and their entities; the columns of a header are ``item_id``,
         ``entity_id``. Several items may be linked to one entity, and an item to several
@@ -60,8 +66,12 @@ def load_triples(
     Raises
     ------
     ValueError
-        A file of another layout, a relation in `fields` that does not occur, no triple whose
-        head is linked, or no field that reaches `min_coverage`.
+        An address instead of a file, a file of another layout, a relation in `fields` that does
+        not occur, no triple whose head is linked, or no field that reaches `min_coverage`.
+    TypeError
+        A path that is neither a str nor path-like, or `fields` of a wrong type.
+    OSError
+        A file that is absent or cannot be opened.
 
     Examples
     --------
@@ -83,6 +93,8 @@ def load_triples(
     ('action', 'sci-fi')
     """
     check_scalar(min_coverage, "min_coverage", Real, min_val=0, max_val=1)
+    triples = local_path(triples, "triples")
+    links = None if links is None else local_path(links, "links")
     graph = read_columns(triples, ["head_id", "relation_id", "tail_id"], "triples")
     graph.columns = pd.Index(["entity", "relation", "value"])
     ids = graph["entity"].drop_duplicates()
@@ -91,8 +103,8 @@ def load_triples(
         graph, ids = _heads_to_items(graph, pairs), pairs["item_id"].drop_duplicates()
         if graph.empty:
             raise ValueError(
-                f"no head of triples {os.fspath(triples)} is an entity of links "
-                f"{os.fspath(links)}, where entities look like {pairs['entity_id'].iloc[0]!r}"
+                f"no head of triples {triples} is an entity of links "
+                f"{links}, where entities look like {pairs['entity_id'].iloc[0]!r}"
             )
     return attribute_table(graph, ids, fields=fields, min_coverage=min_coverage)
 
@@ -126,11 +138,17 @@ def attribute_table(
     return AttributeTable(long.iloc[order])
 
 
-def read_columns(path: str | os.PathLike[str], names: list[str], role: str) -> pd.DataFrame:
-    """Return the named columns as strings, found by header or else by position."""
+def read_columns(path: Path, names: list[str], role: str) -> pd.DataFrame:
+    """Return the named columns as strings, found by header or else by position.
+
+    The index is the number of the line in the file, from 1.
+    """
+    content = read_bytes(path)
+    check_text(content, path)
+    content = with_newlines(content)
     try:
         table = pd.read_csv(
-            path,
+            io.BytesIO(content),
             sep="\t",
             header=None,
             dtype=str,
@@ -140,22 +158,23 @@ def read_columns(path: str | os.PathLike[str], names: list[str], role: str) -> p
         )
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ValueError(
-            f"{role} {os.fspath(path)} is not a table with {len(names)} tab-separated columns: "
-            f"{error}"
+            f"{role} {path} is not a table with {len(names)} tab-separated columns: {error}"
         ) from error
+    table.index = pd.Index(Lines.of(content).numbers)
     first = table.iloc[0]
     if first.str.fullmatch(_TYPED).all():
         table.columns = pd.Index(first.str.partition(":")[0])
         absent = [name for name in names if name not in table.columns]
         if absent:
             raise ValueError(
-                f"{role} {os.fspath(path)} has a header without {absent}, only "
-                f"{table.columns.tolist()}"
+                f"{role} {path} has a header without {absent}, only {table.columns.tolist()}"
             )
-        table = table.loc[1:, names]
+        table = table[names].iloc[1:]
+        if table.empty:
+            raise ValueError(f"{role} {path} has a header and no rows below it")
     elif table.shape[1] != len(names):
         raise ValueError(
-            f"{role} {os.fspath(path)} has {table.shape[1]} tab-separated column(s), expected "
+            f"{role} {path} has {table.shape[1]} tab-separated column(s), expected "
             f"{len(names)}: {', '.join(names)}"
         )
     else:
@@ -163,9 +182,10 @@ def read_columns(path: str | os.PathLike[str], names: list[str], role: str) -> p
     blank = table[(table == "").any(axis=1)]
     if len(blank):
         raise ValueError(
-            f"{role} {os.fspath(path)} has an empty cell in line {blank.index[0] + 1}: "
+            f"{role} {path} has an empty cell in line {blank.index[0]}: "
             f"{blank.iloc[0].tolist()}; every line needs {', '.join(names)}"
         )
+    check_n_rows(path, len(table), int(table.index[-1]))
     return table
 
 
@@ -180,7 +200,7 @@ def _field_names(
     relations: list[str], fields: Mapping[str, str] | Iterable[str] | None
 ) -> dict[str, str]:
     """Return the field of each relation to keep."""
-    if isinstance(fields, str):
+    if fields is not None and (isinstance(fields, str) or not isinstance(fields, Iterable)):
         raise TypeError(f"fields must be a mapping or a list of relations, got {fields!r}")
     kept = relations if fields is None else list(fields)
     if not kept:

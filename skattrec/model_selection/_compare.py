@@ -112,7 +112,9 @@ def compare(
         Where each trial and each result is written as soon as it is finished, a JSON file each.
         Another call with the same directory reads what is there for the same estimator
         parameters, data, splits, protocol and versions of skattrec and scikit-learn, and does
-        the rest. After changes of an estimator's code, use another directory.
+        the rest. Files have checksums: one that was damaged or changed is refused by name, one
+        without values, or without a checksum (of an earlier version), is written anew. After
+        changes of an estimator's code, use another directory.
     measure_memory : bool, default=False
         Whether to fit each final model in a process of its own, started for it, and report by how
         much that process has grown at its peak while fitting and judging.
@@ -137,7 +139,8 @@ def compare(
     ValueError, TypeError
         A metric that does not fit an estimator or y, before anything is trained, where the kind of
         estimator tells (not whether its predictions are probabilities); a recommender that
-        `search` does not mention; a parameter out of its range.
+        `search` does not mention; a parameter out of its range; a `directory` that is no folder
+        and cannot be made one, or a damaged file in it.
     RuntimeError
         Every recommender failed.
 

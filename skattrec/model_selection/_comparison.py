@@ -144,7 +144,7 @@ class Comparison:
         marked = pd.DataFrame(
             {name: cells[name] + [marks[int(rank)] for rank in ranks[name]] for name in cells}
         )
-        body = self._with_costs(marked, costs).to_string()
+        body = self._with_costs(marked, costs).rename(index=_one_line).to_string()
         return "\n".join([body, "", "* best, + second best", *self._notes()])
 
     def to_markdown(self, *, decimals: int = 4, costs: bool = True) -> str:
@@ -190,7 +190,10 @@ class Comparison:
         lines += [rf"\begin{{tabular}}{{l{'r' * table.shape[1]}}}", r"\toprule"]
         lines += [" & ".join(heads) + r" \\", r"\midrule"]
         for name in table.index:
-            lines.append(" & ".join([_in_latex(str(name)), *table.loc[name]]) + r" \\")
+            first = _in_latex(str(name))
+            if first.lstrip().startswith(("[", "*")):
+                first = "{}" + first  # else it is an option of the row or rule before it
+            lines.append(" & ".join([first, *table.loc[name]]) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
     def _cells(self, decimals: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -356,14 +359,19 @@ _LATEX = str.maketrans(
     }
 )
 # an underscore inside a word means itself
-_MARKDOWN = re.compile(r"([\\|*`<>\[\]]|(?<![^\W_])_|_(?![^\W_]))")
+_MARKDOWN = re.compile(r"([\\|*`<>&$~\[\]]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def _in_latex(text: str) -> str:
-    """Return text that LaTeX prints as it is."""
-    return text.translate(_LATEX)
+    """Return text that LaTeX prints as it is, in one line."""
+    return _one_line(text).translate(_LATEX)
 
 
 def _in_markdown(text: str) -> str:
     """Return text that Markdown prints as it is, in one cell of a table."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+
+
+def _one_line(name: Any) -> str:
+    """Return a name with blanks for line breaks: a row of a table is one line."""
+    return " ".join(line for line in str(name).splitlines() if line)

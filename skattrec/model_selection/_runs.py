@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from skattrec.model_selection._tasks import Task
 
 Rows = NDArray[np.int64]
 Record = dict[str, Any]
+
+_LONGEST_NAME = 100  # characters of a recommender's name in the name of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,28 +215,52 @@ class Store:
     """Records in a folder, one JSON file each; without a folder nothing is kept."""
 
     def __init__(self, directory: str | os.PathLike[str] | None):
-        self.folder = None if directory is None else Path(directory)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = None if directory is None else _make_folder(directory)
 
     def _path(self, run: Run, key: str) -> Path:
         assert self.folder is not None
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{run.recommender} fold {run.fold} {run.label}")
+        recommender = _for_file_name(str(run.recommender))
+        if len(recommender) > _LONGEST_NAME:
+            # names that begin alike have files of their own
+            rest = hashlib.sha256(str(run.recommender).encode("utf-8", "replace")).hexdigest()
+            recommender = f"{recommender[:_LONGEST_NAME]}-{rest[:8]}"
+        name = f"{recommender}-{_for_file_name(f'fold {run.fold} {run.label}')}"
         return self.folder / f"{name}-{key[:16]}.json"
 
     def read(self, run: Run, key: str) -> Record | None:
-        """Return what was kept of a run, None if nothing was."""
+        """Return what was kept of a run, or None to have it made.
+
+        Raises
+        ------
+        ValueError
+            What was kept is damaged.
+        """
         if self.folder is None or not self._path(run, key).exists():
             return None
         path = self._path(run, key)
         try:
-            kept = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError, OSError) as error:
+            raise _damaged(path, str(error)) from error
+        if not isinstance(kept, dict) or not isinstance(kept.get("record"), dict):
+            raise _damaged(path, "it is not a JSON object with a record")
+        if "key" not in kept:
+            raise _damaged(path, "it does not say which run it is of")
+        # a record without a checksum is of a version that wrote none: nothing vouches for it
+        if kept["key"] != key or "values" not in kept["record"] or "checksum" not in kept:
+            return None
+        if kept["checksum"] != _checksum(kept):
+            raise _damaged(path, "it was changed after it was written: its checksum is wrong")
+        record: Record = kept["record"]
+        return record
+
+    def check_writable(self) -> None:
+        """Raise ValueError where a record could not be kept, before it is made."""
+        if self.folder is not None and not os.access(self.folder, os.W_OK):
             raise ValueError(
-                f"{path} holds no record that can be read ({error}); delete it, and the run is "
-                "made again"
-            ) from error
-        return kept["record"] if kept["key"] == key else None
+                f"directory={str(self.folder)!r} may not be written to, and lacks some of the "
+                "results; give another one"
+            )
 
     def write(self, run: Run, key: str, record: Record) -> None:
         """Keep a record; a failure is not kept, so that it is tried again next time."""
@@ -241,15 +268,55 @@ class Store:
             return
         path = self._path(run, key)
         # a file is whole or absent, also when the power fails
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        head = {
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        content = {
+            "key": key,
             "recommender": run.recommender,
             "fold": run.fold,
             "run": run.label,
             "estimator": repr(run.estimator),
+            "record": record,
         }
-        partial.write_text(json.dumps({"key": key, **head, "record": record}, default=_plain))
+        content["checksum"] = _checksum(content)
+        partial.write_text(json.dumps(content, default=_plain), encoding="utf-8")
         os.replace(partial, path)
+
+
+def _make_folder(directory: Any) -> Path:
+    try:
+        name = os.fspath(directory)
+    except TypeError:
+        name = None
+    if not isinstance(name, str):
+        raise TypeError(f"directory must be a str, path-like or None, got {directory!r:.80}")
+    # pathlib makes "https:/x" of "https://x"
+    if not name or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
+        raise ValueError(f"directory={name!r} is no folder on this machine; give the path of one")
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"directory={name!r} is no folder and cannot be made one ({error}); give the path of "
+            "a folder, or of one to be made"
+        ) from error
+    return folder
+
+
+def _for_file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Return a hash of a file's content, whatever order and form its JSON is in."""
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _damaged(path: Path, why: str) -> ValueError:
+    return ValueError(
+        f"{path} holds no record that can be read ({why}); delete it, and the run is made again"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -264,6 +331,7 @@ def run_or_read(run: Run, X: Any, y: Any, data_id: str, store: Store) -> Record:
     kept = store.read(run, key)
     if kept is not None:
         return kept | {"read": True}
+    store.check_writable()
     record = run.execute(X, y)
     store.write(run, key, record)
     return record | {"read": False}

@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from skattrec.datasets import get_data_home
+from skattrec.datasets import _known, get_data_home
+
+
+@pytest.fixture(autouse=True)
+def small_files(request, monkeypatch):
+    """Let the made-up files of tests have fewer rows than those of the data sets."""
+    if request.node.get_closest_marker("real_data") is None:
+        monkeypatch.setattr(_known, "KNOWN", {})
 
 
 @pytest.fixture

@@ -299,6 +299,12 @@ def write_ncf(home: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def two_negatives(monkeypatch):
+    monkeypatch.setattr(_movielens, "_N_NEGATIVES", 2)
+
+
+@pytest.mark.usefixtures("two_negatives")
 def test_ncf_numbers_users_and_films_by_first_appearance(tmp_path):
     write_ncf(tmp_path)
     test = fetch_movielens_ncf(data_home=tmp_path)
@@ -308,6 +314,7 @@ def test_ncf_numbers_users_and_films_by_first_appearance(tmp_path):
     assert candidates == {5: [30, 40], 2: [10, 10]}
 
 
+@pytest.mark.usefixtures("two_negatives")
 @pytest.mark.parametrize(
     ("name", "text"),
     [
