@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skattrec.checks import check_count, check_threshold
+from skattrec.checks import check_count, check_ratings, check_threshold
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
@@ -156,6 +156,8 @@ class BaseRecommender(BaseEstimator, ABC):
             )
         columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
+        if target is not None and self._predicts_ratings:
+            check_ratings(target)
         threshold = -np.inf if self._predicts_ratings else self.positive_threshold
         interactions = Interactions(columns, target, positive_threshold=threshold)
         if not interactions.positive.any():

@@ -146,8 +146,17 @@ def below_any_vote(
     similarities: sparse.csr_array | NDArray[np.float64], counts: Codes
 ) -> NDArray[np.float64]:
     """Return a popularity so small that it decides only between equal sums of votes."""
-    votes = similarities.data if sparse.issparse(similarities) else similarities
+    votes = np.asarray(similarities.data) if sparse.issparse(similarities) else similarities
     return next_to_zero(counts, votes.min(where=votes > 0, initial=1.0))
+
+
+def squared_memory(name: str, bytes_each: int, n_items: int) -> str:
+    """Return what to say where memory for all pairs of items was not to be had."""
+    return (
+        f"{name} takes {bytes_each} bytes for each pair of items, n_items squared: "
+        f"{bytes_each * n_items**2 / 2**30:.3g} GiB for the {n_items:,} items of X; leave out "
+        "rare items, or use ItemKNN or RP3beta with n_neighbors, which keep so many pairs an item"
+    )
 
 
 def nearest(blocks: Iterable[sparse.csr_array], n_best: int | None) -> sparse.csr_array:

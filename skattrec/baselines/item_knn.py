@@ -38,8 +38,9 @@ class ItemKNN(ItemToItem):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets the tie-break alone; an unknown item the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history, whatever
+        `popularity_tie_break`; an unknown item gets the user's mean score. "error" raises a
+        ValueError that names the id.
 
     Attributes
     ----------

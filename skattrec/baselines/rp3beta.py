@@ -33,8 +33,8 @@ class RP3beta(ItemToItem):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets 0 for all items; an unknown item gets the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item gets
+        the user's mean score. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
