@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skattrec.base import BaseRecommender
-from skattrec.baselines._item_to_item import known_items, next_to_zero
+from skattrec.baselines._item_to_item import known_items
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
-from skattrec.topk import row_blocks
+from skattrec.topk import next_to_zero, row_blocks
 
 
 class ItemFactors(BaseRecommender):

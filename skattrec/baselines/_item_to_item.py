@@ -14,7 +14,7 @@ from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries
-from skattrec.topk import row_blocks
+from skattrec.topk import next_to_zero, row_blocks
 
 
 class ItemToItem(BaseRecommender):
@@ -135,11 +135,6 @@ def told_by_past(
         "history_effects": effects,
         "history_field_weights": [np.zeros((len(codes), 0)) for codes in voters],
     }
-
-
-def next_to_zero(counts: Codes, least: float = 1.0) -> NDArray[np.float64]:
-    """Return a popularity far below `least`: for who has no history, and between equal scores."""
-    return 1e-9 * least * counts / counts.max()
 
 
 def below_any_vote(
