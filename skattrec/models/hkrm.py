@@ -564,7 +564,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         return scores
 
     def _asks_nothing(self, queries: Queries) -> NDArray[np.bool_]:
-        """Whether the user's vector is 0: no history, nor what `bias` or fields ask for without."""
+        """Whether a user's vector is 0: there is no history, nor a bias or field without one."""
         return (queries.histories.lengths == 0) & (not self.bias and not self.fields_)
 
     def _explain(
