@@ -20,7 +20,14 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skattrec.candidates import as_rows, check_enough, frame_kind, with_gaps
-from skattrec.checks import check_choice, check_choices, check_count, check_switch, check_threshold
+from skattrec.checks import (
+    check_choice,
+    check_choices,
+    check_count,
+    check_ratings,
+    check_switch,
+    check_threshold,
+)
 from skattrec.data.attribute_forms import TableName
 from skattrec.data.attribute_signs import check_ids
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
@@ -187,7 +194,9 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
             columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
         threshold = -np.inf if self._predicts_ratings else self.positive_threshold
-        if target is not None and not self._predicts_ratings:
+        if target is not None and self._predicts_ratings:
+            check_ratings(target)
+        elif target is not None:
             warn_if_all_liked(target, threshold)
         interactions = Interactions(columns, target, positive_threshold=threshold)
         if not interactions.positive.any():

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_scalar
 
+# what the C code behind some estimators can count to
+LARGEST = 2**31 - 1
 
-def check_count(value: Any, name: str, least: int = 1) -> None:
-    """Raise where a value is no integer of at least this."""
+
+def check_count(value: Any, name: str, least: int = 1, most: int | None = None) -> None:
+    """Raise ValueError unless `value` is an integer >= `least`, and <= `most` if that is given."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
+    if most is not None and int(value) > most:
+        raise ValueError(f"{name}={value!r}; it must be at most {most}")
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise ValueError unless `n_jobs` is None or an integer other than 0, as joblib takes it."""
+    if n_jobs is None:
+        return
+    whole = isinstance(n_jobs, (int, np.integer)) and not isinstance(n_jobs, bool)
+    if not whole or not 0 < abs(int(n_jobs)) <= LARGEST:
+        raise ValueError(
+            f"n_jobs={n_jobs!r}; it must be an integer such as 2, -1 for one job per core, or None"
+        )
 
 
 def check_finite(value: Any, name: str, **bounds: Any) -> None:
-    """Raise where a value is no finite number in its bounds, those of `check_scalar`."""
+    """Raise unless `value` is a finite number in its bounds, those of `check_scalar`."""
     check_scalar(value, name, Real, **bounds)
-    if not np.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # nor an integer that no float can hold
         raise ValueError(f"{name}={value!r}; it must be a finite number")
+
+
+def check_ratings(y: NDArray[np.float64]) -> None:
+    """Raise ValueError if the squared errors of a model of these ratings may overflow."""
+    with np.errstate(over="ignore"):
+        total = np.square(y).sum()
+    if not np.isfinite(total):
+        row = int(np.abs(y).argmax())
+        raise ValueError(
+            f"y has the value {y[row]:g} in row {row}; the sum of the squares of y is too large "
+            "for a float, so that no model of ratings can be fitted; rescale y"
+        )
 
 
 def check_threshold(threshold: Any, *, optional: bool = False) -> None:
@@ -32,14 +66,16 @@ def check_threshold(threshold: Any, *, optional: bool = False) -> None:
         raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
-def check_integer(estimator: Any, *names: str, optional: bool = False) -> None:
-    """Raise where one of these parameters is no integer of at least 1 (nor None)."""
+def check_integer(
+    estimator: Any, *names: str, optional: bool = False, most: int | None = None
+) -> None:
+    """Raise ValueError unless these parameters are integers from 1 to `most` (or None)."""
     for name in names:
         value = getattr(estimator, name)
         if value is None and optional:
             continue
         try:
-            check_count(value, name)
+            check_count(value, name, most=most)
         except ValueError as error:
             raise ValueError(f"{error}, or None" if optional else str(error)) from None
 
@@ -81,10 +117,11 @@ def check_switch(value: Any, name: str) -> None:
         raise ValueError(f"{name}={value!r}; choose True or False")
 
 
-def check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of these strings."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}={value!r}; choose one of {allowed}")
+def check_choice(value: Any, name: str, allowed: Iterable[Any]) -> None:
+    """Raise ValueError unless `value` is one of these strings or numbers."""
+    choices = tuple(allowed)
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name}={value!r}; choose one of {choices}")
 
 
 def check_widths(estimator: Any, *names: str) -> None:
@@ -94,3 +131,30 @@ def check_widths(estimator: Any, *names: str) -> None:
         widths = value if np.ndim(value) == 1 else [0]
         if any(not isinstance(w, (int, np.integer)) or w < 1 for w in widths):
             raise ValueError(f"{name}={value!r}; it must be a sequence of integers of at least 1")
+
+
+def local_path(path: Any, name: str) -> Path:
+    """Return the path of the argument `name`; raise unless it is a str or path-like of a file.
+
+    Raises
+    ------
+    TypeError
+        Neither a str nor path-like.
+    ValueError
+        Empty, or the address of something that is not a file on this machine.
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str or path-like, got {path!r:.80}")
+    if text == "" or "\0" in text:
+        raise ValueError(f"{name}={path!r} is no path of a file")
+    # pathlib makes "https:/x" of "https://x"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ValueError(
+            f"{name}={text!r} is an address, and only files on this machine are read; download "
+            "it, and give the path of the file"
+        )
+    return Path(text)

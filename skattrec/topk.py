@@ -84,3 +84,27 @@ def top_k(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]
         np.take_along_axis(best, order, axis=1).astype(np.int64),
         np.take_along_axis(values, order, axis=1),
     )
+
+
+def next_to_zero(counts: NDArray[Any], least: float = 1.0) -> NDArray[np.float64]:
+    """Return a popularity far below any other score: for users of whom nothing else is known.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_items,)
+        How many users liked each item.
+    least : float, default=1.0
+        The smallest score that the popularity must not reach.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_items,)
+        From 0 to ``1e-9 * least``, in proportion to the counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> next_to_zero(np.array([1, 4]))
+    array([2.5e-10, 1.0e-09])
+    """
+    return 1e-9 * least * counts / counts.max()

@@ -1,11 +1,16 @@
 """Every public recommender against scikit-learn's checks and our own contract."""
 
 import inspect
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import spearmanr
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -99,22 +104,28 @@ def breaks_after(model, error):
     return broken
 
 
-def other_log(log):
+def ratings_for(model, target):
+    """Return y for a model of ratings, None for any other."""
+    return target if is_regressor(model) else None
+
+
+def other_log(model, log):
     """Return a log of other ids and another size."""
     frame = log.data.assign(user="other-" + log.data["user"], item="other-" + log.data["item"])
-    return frame.iloc[: len(frame) // 2], log.target.iloc[: len(frame) // 2]
+    half = len(frame) // 2
+    return frame.iloc[:half], ratings_for(model, log.target.iloc[:half])
 
 
 @pytest.mark.parametrize("error", [MemoryError("full"), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("model", RECOMMENDERS, ids=lambda model: type(model).__name__)
 def test_a_refit_that_fails_leaves_the_former_model_whole(model, error):
     log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
-    fitted = clone(model).fit(log.data, log.target)
+    fitted = clone(model).fit(log.data, ratings_for(model, log.target))
     users = fitted.user_ids_[:5]
     before, names = fitted.recommend(users, n_recommendations=3), set(vars(fitted))
     broken = breaks_after(fitted, error)
     with pytest.raises(type(error)):
-        broken.fit(*other_log(log))
+        broken.fit(*other_log(model, log))
     assert set(vars(broken)) == names
     after = broken.recommend(users, n_recommendations=3)
     np.testing.assert_array_equal(after[0], before[0])
@@ -128,7 +139,7 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_estimator(model):
     log = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
     broken = breaks_after(clone(model), KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        broken.fit(log.data, log.target)
+        broken.fit(log.data, ratings_for(model, log.target))
     assert set(vars(broken)) == set(vars(clone(model)))
     for question in (broken.recommend, broken.score_items, broken.recommend_users):
         with pytest.raises(NotFittedError):
@@ -141,7 +152,7 @@ def test_a_refused_parameter_leaves_the_former_model_whole():
     before = model.recommend(model.user_ids_, n_recommendations=3)
     model.regularization = -5
     with pytest.raises(ValueError, match="regularization"):
-        model.fit(other_log(log)[0])
+        model.fit(*other_log(model, log))
     after = model.recommend(model.user_ids_, n_recommendations=3)
     np.testing.assert_array_equal(after[0], before[0])
 
@@ -153,6 +164,68 @@ def test_a_refit_forgets_what_only_the_former_fit_had():
     model.remark = "the user's own"
     assert not hasattr(model.fit(log.data.to_numpy()[:, :2]), "feature_names_in_")
     assert model.remark == "the user's own"
+
+
+# --- what holds for all of them ------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
+@pytest.mark.parametrize("estimator", RECOMMENDERS, ids=lambda e: type(e).__name__)
+def test_global_generators_stay_where_they_are(estimator):
+    log = make_preferences(20, 15, n_interactions_per_user=6, random_state=0)
+    model = clone(estimator)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=0)
+    of_numpy = np.random.mtrand._rand  # the generator behind numpy's functions
+    of_numpy.seed(3)
+    state, of_torch = of_numpy.get_state(), torch.get_rng_state()
+    model.fit(log.data, ratings_for(model, log.target))
+    model.recommend(["u001", "stranger"], n_recommendations=2)
+    model.predict(log.data)
+    now = of_numpy.get_state()
+    assert_array_equal(now[1], state[1])
+    assert now[2:] == state[2:]
+    assert torch.equal(torch.get_rng_state(), of_torch)
+
+
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("estimator", RECOMMENDERS, ids=lambda e: type(e).__name__)
+def test_a_user_without_history_gets_what_is_popular(estimator):
+    if isinstance(estimator, Random):
+        pytest.skip("chance is what it is there for")
+    rng = np.random.default_rng(0)
+    # in the order of ids nothing says which items are liked
+    share = rng.permutation(np.linspace(0.05, 0.6, 20))
+    users, items = np.nonzero(rng.random((120, 20)) < share)
+    X = pd.DataFrame({"user": users, "item": items, "timestamp": rng.permutation(len(users))})
+    popularity = np.bincount(items)
+    # ratings that rise with popularity, so that the mean user likes what many like
+    y = 1 + 4 * popularity[items] / popularity.max() + rng.normal(0, 0.2, len(items))
+    model = clone(estimator)
+    if "max_epochs" in model.get_params():
+        model.set_params(max_epochs=15)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=0)
+    model.fit(X, y if model._predicts_ratings else None)
+    scores = model.score_items([999])[0]
+    assert spearmanr(scores, popularity).statistic > 0.7
+    found, values = model.recommend([999], n_recommendations=5)
+    assert_array_equal(found[0], np.argsort(-scores, kind="stable")[:5])
+    assert_allclose(values[0], model.predict([[999, item] for item in found[0]]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "estimator", [e for e in RECOMMENDERS if e._predicts_ratings], ids=lambda e: type(e).__name__
+)
+@pytest.mark.parametrize("size", [1e308, 1e200])
+def test_ratings_too_large_to_be_summed_are_refused(estimator, size):
+    log = make_preferences(20, 15, n_interactions_per_user=6, random_state=0)
+    y = np.where(np.arange(len(log.data)) % 2, size, -size)
+    y[:3] = 1.0
+    message = rf"y has the value {y[3]:g} in row 3; the sum of the squares of y is too large"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        clone(estimator).fit(log.data, y)
 
 
 # --- the kit catches who breaks the contract ---------------------------------------------

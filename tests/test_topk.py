@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 
-from skattrec.topk import row_blocks, top_k
+from skattrec.topk import next_to_zero, row_blocks, top_k
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -66,3 +66,8 @@ def test_a_row_above_the_memory_is_a_block_of_its_own():
     with config_context(working_memory=1e-6):
         assert list(row_blocks(2, 10**9)) == [slice(0, 1), slice(1, 2)]
     assert list(row_blocks(3, 0)) == [slice(0, 3)]
+
+
+def test_popularity_stands_below_the_least_score():
+    assert_allclose(next_to_zero(np.array([3, 0, 12])), [2.5e-10, 0, 1e-9])
+    assert_allclose(next_to_zero(np.array([3, 0, 12]), 1e-4), [2.5e-14, 0, 1e-13])

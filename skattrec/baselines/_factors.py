@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skattrec.base import BaseRecommender
+from skattrec.baselines._item_to_item import known_items
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
-from skattrec.topk import row_blocks
+from skattrec.topk import next_to_zero, row_blocks
 
 
 class ItemFactors(BaseRecommender):
@@ -20,8 +21,8 @@ class ItemFactors(BaseRecommender):
 
     A subclass implements ``_factorise(matrix)`` and ``_fold_in(matrix)``. A user's vector is
     always the solution for the user's history, each user on their own: known users and new ones
-    with the same history get the same scores. An unknown item has the mean vector; a user
-    without history scores 0 with all items.
+    with the same history get the same scores. An unknown item has the mean vector; for a user
+    without history items score next to 0, by popularity.
     """
 
     @abstractmethod
@@ -36,6 +37,8 @@ class ItemFactors(BaseRecommender):
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         self.item_factors_ = np.asarray(self._factorise(matrix), dtype=np.float64)
         self._vectors = np.vstack([self.item_factors_, self.item_factors_.mean(axis=0)])
+        liked = next_to_zero(np.asarray(matrix.sum(axis=0)))
+        self._without_history = np.append(liked, liked.mean())
         self._prepare()
         self.user_factors_ = self._users_of(self._liked)
 
@@ -61,14 +64,23 @@ class ItemFactors(BaseRecommender):
         return vectors
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
-        return self._vectors_of(queries) @ self._vectors[items].T
+        scores = self._vectors_of(queries) @ self._vectors[items].T
+        scores[self._have_none(queries)] = self._without_history[items]
+        return scores
 
     def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         scores = np.empty(len(items))
         for block in row_blocks(len(items), 32 * self.item_factors_.shape[1]):
-            users = self._vectors_of(queries.take(block))
-            scores[block] = np.einsum("nk,nk->n", users, self._vectors[items[block]])
+            asked, codes = queries.take(block), items[block]
+            products = np.einsum("nk,nk->n", self._vectors_of(asked), self._vectors[codes])
+            scores[block] = np.where(
+                self._have_none(asked), self._without_history[codes], products
+            )
         return scores
+
+    def _have_none(self, queries: Queries) -> NDArray[np.bool_]:
+        """Whether a user's history holds no item that fit knows."""
+        return known_items(queries.histories, len(self.item_factors_)).lengths == 0
 
 
 def unchanged(queries: Queries, liked: ItemLists) -> NDArray[np.bool_]:

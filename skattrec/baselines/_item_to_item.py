@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries
-from skattrec.topk import row_blocks
+from skattrec.topk import next_to_zero, row_blocks
 
 
 class ItemToItem(BaseRecommender):
     """An item's score is the sum of the votes of what the user liked.
 
     A subclass implements ``_similarities(interactions)``. An unknown item gets the mean vote,
-    and casts none. Users are nothing but histories: new ones are served by theirs.
+    and casts none. Users are nothing but histories: new ones are served by theirs. Where nobody
+    votes, since the user has no history, popularity orders the items.
     """
 
     @abstractmethod
@@ -38,38 +40,70 @@ class ItemToItem(BaseRecommender):
 
     def _fit(self, interactions: Interactions) -> None:
         self.similarities_ = self._similarities(interactions)
-        # the last column stands for an unknown item
-        mean = self.similarities_.mean(axis=1)[:, None]
-        if sparse.issparse(self.similarities_):
-            self._into = sparse.csr_array(
-                sparse.hstack([self.similarities_, sparse.csr_array(mean)])
-            )
-        else:
-            self._into = np.column_stack([self.similarities_, mean])
+        # of each item for an unknown one
+        self._mean_votes = np.asarray(self.similarities_.mean(axis=1))
         liked = interactions.item_codes[interactions.positive]
-        prior = self._tie_break(np.bincount(liked, minlength=interactions.n_items))
+        counts = np.bincount(liked, minlength=interactions.n_items)
+        prior = self._tie_break(counts)
+        nobody = prior if prior.any() else below_any_vote(self.similarities_, counts)
+        # the last entries stand for an unknown item
         self._prior = np.append(prior, prior.mean())
+        self._without_votes = np.append(nobody, nobody.mean())
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
         lists, weights = self._voters(queries)
-        shape = (len(queries), len(self._items))
-        votes = sparse.csr_array((weights, lists.items, lists.indptr), shape=shape)
-        scores = votes @ self._into[:, items]
-        return (scores.toarray() if sparse.issparse(scores) else scores) + self._prior[items]
+        known = items < len(self._items)
+        scores = np.empty((len(queries), len(items)))
+        scores[:, known] = self._sums(lists, weights, items[known])
+        if not known.all():
+            votes = self._ballots(lists, weights)
+            scores[:, ~known] = (votes @ self._mean_votes)[:, None]
+        scores += self._prior[items]
+        scores[lists.lengths == 0] = self._without_votes[items]
+        return scores
+
+    def _ballots(self, lists: ItemLists, weights: NDArray[np.float64]) -> sparse.csr_array:
+        """Return the weight of each item's vote for each query, (n_queries, n_items)."""
+        shape = (len(lists), len(self._items))
+        return sparse.csr_array((weights, lists.items, lists.indptr), shape=shape)
+
+    def _sums(
+        self, lists: ItemLists, weights: NDArray[np.float64], items: Codes
+    ) -> NDArray[np.float64]:
+        """Return the sums of votes for known items, (n_queries, n_items)."""
+        votes, table = self._ballots(lists, weights), self.similarities_
+        if not np.array_equal(items, np.arange(len(self._items))):
+            # the past's rows first: a copy of all rows would cost more than the sums
+            past, places = np.unique(lists.items, return_inverse=True)
+            shape = (len(lists), len(past))
+            votes = sparse.csr_array((weights, places, lists.indptr), shape=shape)
+            if sparse.issparse(table):
+                table = table[past][:, items]
+            else:
+                table = table[np.ix_(past, items)]
+        sums = votes @ table
+        return sums.toarray() if sparse.issparse(sums) else sums
 
     def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         scores = np.empty(len(items))
         longest = int(queries.histories.lengths.max(initial=0))
         for block in row_blocks(len(items), 64 * max(1, longest)):
-            lists, votes = self._votes(queries.take(block), items[block])
+            codes = items[block]
+            lists, votes = self._votes(queries.take(block), codes)
             summed = np.bincount(lists.owners, votes, minlength=len(lists))
-            scores[block] = summed + self._prior[items[block]]
+            scores[block] = np.where(
+                lists.lengths > 0, summed + self._prior[codes], self._without_votes[codes]
+            )
         return scores
 
     def _votes(self, queries: Queries, items: Codes) -> tuple[ItemLists, NDArray[np.float64]]:
         """Return the voters of each pair and what each adds to its score."""
         lists, weights = self._voters(queries)
-        return lists, weights * np.asarray(self._into[lists.items, items[lists.owners]])
+        targets = items[lists.owners]
+        known = targets < len(self._items)
+        votes = self._mean_votes[lists.items]
+        votes[known] = np.asarray(self.similarities_[lists.items[known], targets[known]])
+        return lists, weights * votes
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
@@ -103,23 +137,54 @@ def told_by_past(
     }
 
 
-def below_any_vote(similarities: sparse.csr_array, counts: Codes) -> NDArray[np.float64]:
+def below_any_vote(
+    similarities: sparse.csr_array | NDArray[np.float64], counts: Codes
+) -> NDArray[np.float64]:
     """Return a popularity so small that it decides only between equal sums of votes."""
-    least = similarities.data[similarities.data > 0].min(initial=1.0)
-    return 1e-9 * least * counts / counts.max()
+    votes = np.asarray(similarities.data) if sparse.issparse(similarities) else similarities
+    return next_to_zero(counts, votes.min(where=votes > 0, initial=1.0))
 
 
-def best_of_each_column(matrix: sparse.csr_array, n_best: int | None) -> sparse.csr_array:
-    """Keep the largest entries of each column; of equal ones those of the lower rows."""
-    columns = sparse.csc_array(matrix)
-    if n_best is None or np.diff(columns.indptr).max(initial=0) <= n_best:
-        return sparse.csr_array(matrix)
-    owners = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))
-    order = np.lexsort((columns.indices, -columns.data, owners))
-    place = np.arange(len(order)) - columns.indptr[owners[order]]
+def squared_memory(name: str, bytes_each: int, n_items: int) -> str:
+    """Return what to say where memory for all pairs of items was not to be had."""
+    return (
+        f"{name} takes {bytes_each} bytes for each pair of items, n_items squared: "
+        f"{bytes_each * n_items**2 / 2**30:.3g} GiB for the {n_items:,} items of X; leave out "
+        "rare items, or use ItemKNN or RP3beta with n_neighbors, which keep so many pairs an item"
+    )
+
+
+def nearest(blocks: Iterable[sparse.csr_array], n_best: int | None) -> sparse.csr_array:
+    """Stack blocks of rows, keep the best of each, and return them as columns.
+
+    Parameters
+    ----------
+    blocks : iterable of scipy.sparse.csr_array of shape (n_rows, n_items)
+        Of each item (row) how much each other votes for it, with sorted columns.
+    n_best : int or None
+        How many of the largest entries of a row are kept; of equal ones those of the lower items.
+        None: all.
+
+    Returns
+    -------
+    similarities : scipy.sparse.csr_array of shape (n_items, n_items)
+        The vote of each item (row) for each other (column).
+    """
+    kept = sparse.vstack([best_of_each_row(block, n_best) for block in blocks], format="csr")
+    return sparse.csr_array(kept.T)
+
+
+def best_of_each_row(matrix: sparse.csr_array, n_best: int | None) -> sparse.csr_array:
+    """Keep the largest entries of each row; of equal ones those of the lower columns."""
+    lengths = np.diff(matrix.indptr)
+    if n_best is None or lengths.max(initial=0) <= n_best:
+        return matrix
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((matrix.indices, -matrix.data, owners))
+    place = np.arange(len(order)) - matrix.indptr[owners]
     kept = order[place < n_best]
     return sparse.csr_array(
-        (columns.data[kept], (columns.indices[kept], owners[kept])), shape=matrix.shape
+        (matrix.data[kept], (owners[kept], matrix.indices[kept])), shape=matrix.shape
     )
 
 

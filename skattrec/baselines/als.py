@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_scalar
 from threadpoolctl import threadpool_limits
 
 from skattrec.baselines._factors import ItemFactors
 from skattrec.baselines._item_to_item import known_items, told_by_past
-from skattrec.checks import check_finite
+from skattrec.checks import LARGEST, check_finite, check_integer
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries
@@ -42,8 +40,8 @@ class ALS(ItemFactors):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history scores 0 with all items; an unknown item has the mean vector.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item has the
+        mean vector. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
@@ -96,8 +94,7 @@ class ALS(ItemFactors):
         self.unknown_item = unknown_item
 
     def _factorise(self, matrix: sparse.csr_array) -> NDArray[np.floating]:
-        check_scalar(self.embedding_dim, "embedding_dim", Integral, min_val=1)
-        check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        check_integer(self, "embedding_dim", "max_iter", most=LARGEST)
         for name in ("regularization", "alpha"):
             value = getattr(self, name)
             check_finite(value, name, min_val=0, include_boundaries="neither")

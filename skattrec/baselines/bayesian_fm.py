@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from copy import copy
 from importlib import import_module
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_scalar
 
 from skattrec.base import BaseRecommender
 from skattrec.baselines.from_estimator import value_shares
+from skattrec.checks import LARGEST, check_integer
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
@@ -155,8 +155,7 @@ class BayesianFM(RegressorMixin, BaseRecommender):
         self._add_items()
 
     def _check_parameters(self) -> None:
-        for name in ("embedding_dim", "n_iter", "n_samples"):
-            check_scalar(getattr(self, name), name, Integral, min_val=1)
+        check_integer(self, "embedding_dim", "n_iter", "n_samples", most=LARGEST)
         for name in ("history", "clip"):
             check_scalar(getattr(self, name), name, (bool, np.bool_))
         n_late = self.n_iter - self.n_iter // 3

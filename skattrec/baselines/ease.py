@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 
-from skattrec.baselines._item_to_item import ItemToItem
+from skattrec.baselines._item_to_item import ItemToItem, squared_memory
 from skattrec.checks import check_finite
+from skattrec.data.co_occurrence import gram_matrix
 from skattrec.data.interactions import Interactions
 
 
@@ -17,7 +18,7 @@ class EASE(ItemToItem):
     Each item's column of the user-item matrix is regressed on all others, with a ridge penalty;
     the solution is ``B = -P / diag(P)`` with a zero diagonal, where P is the inverse of the Gram
     matrix plus `regularization` on its diagonal [1]_. Memory grows with the square, time with
-    the third power of the number of items: 20,000 items take about 10 GB.
+    the third power of the number of items: 20,000 items take 6.4 GB in fit, 3.2 GB after it.
 
     Parameters
     ----------
@@ -26,8 +27,8 @@ class EASE(ItemToItem):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets 0 for all items; an unknown item gets the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item gets
+        the user's mean score. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
@@ -71,12 +72,22 @@ class EASE(ItemToItem):
             self.regularization, "regularization", min_val=0, include_boundaries="neither"
         )
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
-        gram = (matrix.T @ matrix).toarray()
-        gram[np.diag_indices_from(gram)] += self.regularization
-        inverse = linalg.cho_solve(self._factor(gram), np.eye(len(gram)), overwrite_b=True)
-        weights = inverse / -np.diag(inverse)
+        try:
+            inverse = self._inverse(matrix)
+            # rows side by side in memory, which scoring reads; the solver gives columns
+            weights = np.empty(inverse.shape)
+        except MemoryError as error:
+            raise MemoryError(squared_memory("EASE", 16, matrix.shape[1])) from error
+        np.divide(inverse, -np.diag(inverse), out=weights)
         np.fill_diagonal(weights, 0)
         return weights
+
+    def _inverse(self, matrix: sparse.csr_array) -> NDArray[np.float64]:
+        gram = gram_matrix(matrix)
+        gram[np.diag_indices_from(gram)] += self.regularization
+        # symmetric, so that its transpose is the same matrix in the order that LAPACK works in
+        identity = np.eye(len(gram), order="F")
+        return linalg.cho_solve(self._factor(gram.T), identity, overwrite_b=True)
 
     def _factor(self, gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
         """Return the Cholesky factor, in the place of the matrix."""

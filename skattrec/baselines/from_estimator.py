@@ -121,6 +121,7 @@ class FromRegressor(RegressorMixin, _OneHot):
         self.unknown_item = unknown_item
 
     def _fit(self, interactions: Interactions) -> None:
+        _check_estimator(self.estimator)
         if not is_regressor(self.estimator):
             raise ValueError(
                 f"estimator={self.estimator!r} is no regressor; use FromClassifier for one"
@@ -222,6 +223,7 @@ class FromClassifier(_OneHot):
         self._fit_estimator(self._features_of(users, items), target)
 
     def _check_parameters(self) -> None:
+        _check_estimator(self.estimator)
         if not is_classifier(self.estimator):
             raise ValueError(
                 f"estimator={self.estimator!r} is no classifier; use FromRegressor for one"
@@ -257,6 +259,15 @@ class FromClassifier(_OneHot):
         if hasattr(self.estimator_, "predict_proba"):
             return np.asarray(self.estimator_.predict_proba(features)[:, 1], dtype=np.float64)
         return np.asarray(self.estimator_.decision_function(features), dtype=np.float64)
+
+
+def _check_estimator(estimator: Any) -> None:
+    """Raise TypeError unless this is an instance of an estimator of scikit-learn."""
+    if isinstance(estimator, type) or not hasattr(estimator, "__sklearn_tags__"):
+        raise TypeError(
+            f"estimator={estimator!r} is no estimator of scikit-learn; give an instance, such as "
+            "Ridge() or LogisticRegression()"
+        )
 
 
 def _table(n_codes: int, n_trained: int, attributes: EncodedAttributes | None) -> sparse.csr_array:

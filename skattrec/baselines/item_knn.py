@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_scalar
 from skattrec.baselines._item_to_item import (
     ItemToItem,
     below_any_vote,
-    best_of_each_column,
+    nearest,
 )
-from skattrec.checks import check_finite
-from skattrec.data.co_occurrence import co_occurrences
+from skattrec.checks import check_finite, check_integer
+from skattrec.data.co_occurrence import co_occurrence_blocks
 from skattrec.data.interactions import Codes, Interactions
 
 
@@ -38,8 +38,9 @@ class ItemKNN(ItemToItem):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets the tie-break alone; an unknown item the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history, whatever
+        `popularity_tie_break`; an unknown item gets the user's mean score. "error" raises a
+        ValueError that names the id.
 
     Attributes
     ----------
@@ -82,17 +83,19 @@ class ItemKNN(ItemToItem):
         self.unknown_item = unknown_item
 
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
-        if self.n_neighbors is not None:
-            check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
+        check_integer(self, "n_neighbors", optional=True)
         check_finite(self.shrinkage, "shrinkage", min_val=0)
         check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         counts = np.asarray(matrix.sum(axis=0))
-        both = sparse.coo_array(co_occurrences(matrix))
-        row, column = both.coords
-        cosine = both.data / (np.sqrt(counts[row] * counts[column]) + self.shrinkage)
-        similarities = sparse.csr_array((cosine, (row, column)), shape=both.shape)
-        return best_of_each_column(similarities, self.n_neighbors)
+        return nearest(self._cosines(matrix, counts), self.n_neighbors)
+
+    def _cosines(
+        self, matrix: sparse.csr_array, counts: NDArray[np.float64]
+    ) -> Iterator[sparse.csr_array]:
+        for items, both in co_occurrence_blocks(matrix):
+            both.data /= np.sqrt(counts[items] * counts[both.indices]) + self.shrinkage
+            yield both
 
     def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
         if not self.popularity_tie_break:

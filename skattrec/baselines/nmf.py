@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from scipy import linalg, optimize, sparse
 from sklearn import decomposition
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_scalar
 
 from skattrec.baselines._factors import ItemFactors
-from skattrec.checks import check_finite
+from skattrec.checks import LARGEST, check_finite, check_integer
 from skattrec.data.interactions import Codes
 
 
@@ -35,8 +33,8 @@ class NMF(ItemFactors):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history scores 0 with all items; an unknown item has the mean vector.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item has the
+        mean vector. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
@@ -82,8 +80,7 @@ class NMF(ItemFactors):
         self.unknown_item = unknown_item
 
     def _factorise(self, matrix: sparse.csr_array) -> NDArray[np.floating]:
-        check_scalar(self.embedding_dim, "embedding_dim", Integral, min_val=1)
-        check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        check_integer(self, "embedding_dim", "max_iter", most=LARGEST)
         check_finite(self.penalty, "penalty", min_val=0)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         with warnings.catch_warnings():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._item_to_item import ItemToItem, best_of_each_column
-from skattrec.checks import check_finite
+from skattrec.baselines._item_to_item import ItemToItem, nearest
+from skattrec.checks import check_finite, check_integer
+from skattrec.data.co_occurrence import pair_blocks
 from skattrec.data.interactions import Interactions
 
 
@@ -32,8 +33,8 @@ class RP3beta(ItemToItem):
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets 0 for all items; an unknown item gets the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item gets
+        the user's mean score. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
@@ -80,19 +81,31 @@ class RP3beta(ItemToItem):
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
         check_finite(self.alpha, "alpha", min_val=0)
         check_finite(self.beta, "beta", min_val=0)
-        if self.n_neighbors is not None:
-            check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
+        check_integer(self, "n_neighbors", optional=True)
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
-        to_item = _steps(matrix, self.alpha)
-        to_user = _steps(sparse.csr_array(matrix.T), self.alpha)
-        popularity = np.maximum(np.asarray(matrix.sum(axis=0)), 1.0)
-        walks = sparse.csr_array(to_user @ to_item @ sparse.diags_array(popularity**-self.beta))
-        walks.setdiag(0)
+        items_by_users = sparse.csr_array(matrix.T)
+        of_users, of_items = _powers(matrix, -self.alpha), _powers(items_by_users, -self.alpha)
+        from_user = sparse.csr_array(items_by_users @ sparse.diags_array(of_users))
+        to_user = sparse.csr_array(matrix @ sparse.diags_array(of_items))
+        return nearest(
+            _walks(from_user, to_user, _powers(items_by_users, -self.beta)), self.n_neighbors
+        )
+
+
+def _powers(matrix: sparse.csr_array, exponent: float) -> NDArray[np.float64]:
+    """Return the number of entries of each row, at least 1, to a power."""
+    return np.maximum(np.asarray(matrix.sum(axis=1)), 1.0) ** exponent
+
+
+def _walks(
+    from_user: sparse.csr_array, to_user: sparse.csr_array, discounts: NDArray[np.float64]
+) -> Iterator[sparse.csr_array]:
+    """Give the walks into each item (row) from each other, (n_rows, n_items), in blocks.
+
+    Both steps are given as matrices whose columns are where a step starts: the probability of
+    the step from a user to an item (n_items, n_users), from an item to a user (n_users, n_items).
+    """
+    for items, walks in pair_blocks(from_user, to_user):
+        walks.data *= discounts[items]
         walks.eliminate_zeros()
-        return best_of_each_column(walks, self.n_neighbors)
-
-
-def _steps(matrix: sparse.csr_array, alpha: float) -> sparse.csr_array:
-    """Return transition probabilities from rows to columns, to a power."""
-    degrees = np.maximum(np.asarray(matrix.sum(axis=1)), 1.0)
-    return sparse.csr_array(sparse.diags_array(degrees**-alpha) @ matrix)
+        yield walks

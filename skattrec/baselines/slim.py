@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
-from sklearn.utils.validation import check_scalar
 
-from skattrec.baselines._item_to_item import ItemToItem
-from skattrec.checks import check_finite
+from skattrec.baselines._item_to_item import ItemToItem, squared_memory
+from skattrec.checks import LARGEST, check_finite, check_integer, check_n_jobs
+from skattrec.data.co_occurrence import gram_matrix
 from skattrec.data.interactions import Interactions
 
 
@@ -23,7 +22,8 @@ class SLIM(ItemToItem):
     """Sparse linear method: each item is regressed on all others by an elastic net.
 
     Weights are non-negative and most of them zero [1]_. The regressions are scikit-learn's
-    `ElasticNet` without an intercept, over a Gram matrix that all of them share.
+    `ElasticNet` without an intercept, over a Gram matrix that all of them share: 8 bytes times
+    the square of the number of items.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class SLIM(ItemToItem):
         Passes of coordinate descent over an item's weights at most. Recommendations settle long
         before the weights do; items that have not converged are counted in `n_unconverged_`.
     n_jobs : int or None, default=None
-        Items are fitted in parallel by joblib.
+        Items are fitted in parallel by joblib: by so many processes, -1 for one per core.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
     unknown_user, unknown_item : {"average", "error"}, default="average"
-        A user without history gets 0 for all items; an unknown item gets the user's mean score.
-        "error" raises a ValueError that names the id.
+        Items score next to 0, by popularity, for a user without history; an unknown item gets
+        the user's mean score. "error" raises a ValueError that names the id.
 
     Attributes
     ----------
@@ -90,13 +90,17 @@ class SLIM(ItemToItem):
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
         check_finite(self.alpha, "alpha", min_val=0, include_boundaries="neither")
         check_finite(self.l1_ratio, "l1_ratio", min_val=0, max_val=1)
-        check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        check_integer(self, "max_iter", most=LARGEST)
+        check_n_jobs(self.n_jobs)
         matrix = interactions.to_csr(interactions.positive).astype(np.float64)
         columns = sparse.csc_array(matrix)
         # scikit-learn takes sparse input with 32-bit indices only
         columns.indices = columns.indices.astype(np.int32)
         columns.indptr = columns.indptr.astype(np.int32)
-        gram = (matrix.T @ matrix).toarray()
+        try:
+            gram = gram_matrix(matrix)
+        except MemoryError as error:
+            raise MemoryError(squared_memory("SLIM", 8, matrix.shape[1])) from error
         settings = {"alpha": self.alpha, "l1_ratio": self.l1_ratio, "max_iter": self.max_iter}
         fits = Parallel(n_jobs=self.n_jobs)(
             delayed(_regress)(item, columns, gram, settings) for item in range(gram.shape[0])
@@ -124,6 +128,8 @@ def _regress(
         fit_intercept=False,
         positive=True,
         precompute=np.ascontiguousarray(gram[np.ix_(others, others)]),
+        # without effect on coordinates in turn, but None would draw from numpy's global generator
+        random_state=0,
         **settings,
     )
     target = columns[:, [item]].toarray()[:, 0]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.validation import check_scalar
 
 from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
-from skattrec.checks import check_finite
+from skattrec.checks import check_finite, check_integer
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
+
+_WEAKEST_VOTE = 1e-200
 
 
 class TransitionKNN(ItemToItem):
@@ -87,7 +86,9 @@ class TransitionKNN(ItemToItem):
         items = interactions.item_codes[interactions.positive]
         users = interactions.user_codes[interactions.positive]
         total = sparse.csr_array((n_items, n_items), dtype=np.float64)
-        for lag in range(1, self.window + 1):
+        # nobody has items further apart than this
+        longest = int(np.bincount(users).max())
+        for lag in range(1, min(self.window, longest - 1) + 1):
             same = users[lag:] == users[:-lag]
             earlier, later = items[:-lag][same], items[lag:][same]
             weights = np.full(len(earlier), self.discount ** (lag - 1))
@@ -97,12 +98,17 @@ class TransitionKNN(ItemToItem):
         return sparse.csr_array(scale @ total @ scale)
 
     def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
-        votes = self.discount ** np.arange(self.history_length, dtype=float)
-        return votes[votes > 0].min() * below_any_vote(self.similarities_, counts)
+        steps = self.history_length - 1
+        if 0 < self.discount < 1:
+            # a weaker vote than this would leave no number for a popularity below it
+            steps = min(steps, int(np.log(_WEAKEST_VOTE) / np.log(self.discount)))
+        elif self.discount == 0:
+            steps = 0
+        weakest = self.discount ** np.array([steps], dtype=float)
+        return weakest * below_any_vote(self.similarities_, counts)
 
     def _check_parameters(self) -> None:
-        check_scalar(self.history_length, "history_length", Integral, min_val=1)
-        check_scalar(self.window, "window", Integral, min_val=1)
+        check_integer(self, "history_length", "window")
         check_finite(self.discount, "discount", min_val=0, max_val=1)
         check_finite(self.normalization, "normalization", min_val=0)
 

@@ -6,8 +6,6 @@ what it is, in every part of a file.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skattrec.checks import local_path
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.delimited import INTEGER, DelimitedFile, check_present, is_integer
 from skattrec.data.ids import shown
@@ -25,7 +24,6 @@ from skattrec.data.interactions import as_frame, has_columns, read_id_column, re
 from skattrec.data.notices import warn
 
 _PARQUET = (".parquet", ".pq")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _NUMBER = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)"
 
 
@@ -335,21 +333,6 @@ def _matrix_ids(ids: ArrayLike | None, n: int, role: str) -> NDArray[Any]:
 
 
 # --- frames, Parquet -----------------------------------------------------------------------
-
-
-def local_path(source: Any, name: str) -> Path:
-    """Return a path of this machine; a URL is refused, and never opened."""
-    if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(
-            f"{name} is a {type(source).__name__}; give the path of a file, or a pandas, polars "
-            "or pyarrow frame (collected)"
-        )
-    text = os.fspath(source)
-    if isinstance(text, bytes):
-        text = os.fsdecode(text)
-    if _URL.match(text):
-        raise ValueError(f"{name}={text!r} is a URL; download the file and give its path")
-    return Path(text)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

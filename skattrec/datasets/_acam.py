@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skattrec.checks import check_choice
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import check_choice, find_folder
+from skattrec.datasets._base import find_folder
 
 _MEMBERS = ("data/train.npy", "data/test.npy", "pretrained_embeddings/item_attr_set.npy")
 _N_NEGATIVES = 4  # after each positive row

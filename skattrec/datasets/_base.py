@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 import zipfile
 import zlib
@@ -13,10 +12,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from sklearn.datasets import fetch_file
 from sklearn.utils import Bunch
+
+from skattrec.checks import check_switch, local_path
 
 FEATURE_NAMES = ["user", "item", "timestamp"]
 TARGET_NAME = "rating"
@@ -78,46 +78,6 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"{name}={str(path)!r}: {error} Give the folder in full") from error
-
-
-def local_path(path: Any, name: str) -> Path:
-    """Return the path of the argument `name`; raise unless it is a str or path-like of a file.
-
-    Raises
-    ------
-    TypeError
-        Neither a str nor path-like.
-    ValueError
-        Empty, or the address of something that is not a file on this machine.
-    """
-    try:
-        text = os.fspath(path)
-    except TypeError:
-        text = None
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a str or path-like, got {path!r:.80}")
-    if text == "" or "\0" in text:
-        raise ValueError(f"{name}={path!r} is no path of a file")
-    # pathlib makes "https:/x" of "https://x"
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
-        raise ValueError(
-            f"{name}={text!r} is an address, and only files on this machine are read; download "
-            "it, and give the path of the file"
-        )
-    return Path(text)
-
-
-def check_choice(value: Any, name: str, choices: Iterable[Any]) -> None:
-    """Raise ValueError unless the argument `name` has one of these values."""
-    choices = list(choices)
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-
-
-def check_switch(value: Any, name: str) -> None:
-    """Raise ValueError unless the argument `name` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name}={value!r}; choose True or False")
 
 
 def check_file_name(value: Any, name: str) -> None:

@@ -12,16 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from skattrec.checks import check_choice, check_switch
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import (
-    FEATURE_NAMES,
-    Archive,
-    check_choice,
-    check_switch,
-    fetch_archive,
-    find_folder,
-    make_bunch,
-)
+from skattrec.datasets._base import FEATURE_NAMES, Archive, fetch_archive, find_folder, make_bunch
 from skattrec.datasets._tables import (
     Columns,
     Number,

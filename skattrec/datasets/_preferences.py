@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_scalar
 
+from skattrec.checks import check_switch
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import check_switch, make_bunch
+from skattrec.datasets._base import make_bunch
 
 _AGE_GROUPS = ("Under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+")
 _AGE_TELLS = 0.5  # share of users whose age group follows from their favourite value

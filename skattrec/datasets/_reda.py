@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from skattrec.datasets._base import RemoteFile, check_choice, fetch_files
+from skattrec.checks import check_choice
+from skattrec.datasets._base import RemoteFile, fetch_files
 from skattrec.datasets._known import known
 from skattrec.datasets._tables import check_n_rows, check_text, read_bytes
 

@@ -16,17 +16,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from skattrec.checks import check_count
+from skattrec.checks import check_choice, check_count, check_switch
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import (
-    check_choice,
-    check_file_name,
-    check_switch,
-    find_folder,
-    get_data_home,
-    labels,
-    make_bunch,
-)
+from skattrec.datasets._base import check_file_name, find_folder, get_data_home, labels, make_bunch
 from skattrec.datasets._tables import Number, check_text, damaged_message
 
 _N_GROUPS = 5  # of prices and of numbers of pages, about equally many items in each

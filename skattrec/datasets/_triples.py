@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
+from skattrec.checks import local_path
 from skattrec.data.attributes import AttributeTable
-from skattrec.datasets._base import local_path
 from skattrec.datasets._tables import Lines, check_n_rows, check_text, read_bytes, with_newlines
 
 _TYPED = r"\w+:(?:token|float)(?:_seq)?"  # a cell of a header in RecBole's atomic files

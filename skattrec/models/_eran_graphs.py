@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skattrec.data.attributes import EncodedAttributes
-from skattrec.data.co_occurrence import co_occurrences
+from skattrec.data.co_occurrence import co_occurrence_blocks
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.explanation import distinct_fields
 
@@ -63,20 +63,30 @@ class Neighbours(NamedTuple):
         return dense.reshape(self.n_networks, self.n_rows, -1)
 
 
-def copurchases(bought: sparse.csr_array) -> tuple[Codes, Codes]:
-    """Return the pairs of items, the lower code first, that some user bought both of.
+def copurchases(bought: sparse.csr_array) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the pairs of items that some user bought both of.
 
     Parameters
     ----------
     bought : scipy.sparse.csr_array of shape (n_users, n_items)
         Ones where a user bought an item.
+
+    Returns
+    -------
+    first, second : ndarray of int32 of shape (n_pairs,)
+        Item codes, the lower one of each pair first; in the order of first, then of second.
     """
-    first, second = co_occurrences(bought).nonzero()
-    upper = first < second
-    return first[upper].astype(np.int64), second[upper].astype(np.int64)
+    firsts, seconds = [], []
+    for items, both in co_occurrence_blocks(bought):
+        upper = items < both.indices
+        firsts.append(items[upper].astype(np.int32))
+        seconds.append(both.indices[upper].astype(np.int32))
+    return np.concatenate(firsts), np.concatenate(seconds)
 
 
-def sharing(indptr: Codes, values: Codes, first: Codes, second: Codes) -> NDArray[np.bool_]:
+def sharing(
+    indptr: Codes, values: Codes, first: NDArray[np.integer], second: NDArray[np.integer]
+) -> NDArray[np.bool_]:
     """Say which pairs of items have at least one value in common.
 
     Parameters
@@ -84,7 +94,7 @@ def sharing(indptr: Codes, values: Codes, first: Codes, second: Codes) -> NDArra
     indptr : ndarray of int64 of shape (n_items + 1,)
     values : ndarray of int64
         Item i has ``values[indptr[i]:indptr[i + 1]]``, ascending.
-    first, second : ndarray of int64 of shape (n_pairs,)
+    first, second : ndarray of int of shape (n_pairs,)
 
     Returns
     -------
@@ -94,7 +104,10 @@ def sharing(indptr: Codes, values: Codes, first: Codes, second: Codes) -> NDArra
     # 64 bits an item, one for each value modulo 64: items that share a value share a bit
     signatures = np.zeros(len(lists), dtype=np.uint64)
     np.bitwise_or.at(signatures, lists.owners, np.uint64(1) << (values % 64).astype(np.uint64))
-    shares = (signatures[first] & signatures[second]) != 0
+    shares = np.empty(len(first), dtype=bool)
+    for start in range(0, len(first), _N_PAIRS):
+        block = slice(start, start + _N_PAIRS)
+        shares[block] = (signatures[first[block]] & signatures[second[block]]) != 0
     n_values = 1 + int(values.max(initial=-1))
     if n_values <= 64:
         return shares
@@ -102,8 +115,9 @@ def sharing(indptr: Codes, values: Codes, first: Codes, second: Codes) -> NDArra
     possible = np.flatnonzero(shares)
     for start in range(0, len(possible), _N_PAIRS):
         pairs = possible[start : start + _N_PAIRS]
-        theirs = lists.take(first[pairs])
-        wanted = second[pairs][theirs.owners] * n_values + theirs.items
+        theirs = lists.take(first[pairs].astype(np.int64))
+        others = second[pairs].astype(np.int64)
+        wanted = others[theirs.owners] * n_values + theirs.items
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         shares[pairs] = np.bincount(theirs.owners, keys[at] == wanted, len(pairs)) > 0
     return shares
@@ -132,10 +146,18 @@ def attribute_networks(
             kept.append(sharing(indptr, values[: indptr[-1]], first, second))
     indptrs, indices, n_entries = [np.zeros(1, dtype=np.int64)], [], 0
     for k, mask in enumerate(kept):
-        a, b = first[mask], second[mask]
-        ones = np.ones(2 * len(a), dtype=np.int8)
-        pairs = (np.concatenate([a, b]), np.concatenate([b, a]))
-        matrix = sparse.coo_array((ones, pairs), shape=(n_items, n_items)).tocsr()
+        counts = np.bincount(first[mask], minlength=n_items)
+        partners = second[mask]
+        # pairs are in the order of their rows
+        upper = sparse.csr_array(
+            (
+                np.ones(len(partners), dtype=np.int8),
+                partners,
+                np.concatenate([[0], np.cumsum(counts)]),
+            ),
+            shape=(n_items, n_items),
+        )
+        matrix = sparse.csr_array(upper + upper.T)
         matrix.sort_indices()
         indptrs.append(matrix.indptr[1:].astype(np.int64) + n_entries)
         indices.append((matrix.indices + k * n_items).astype(np.int32))

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn import get_config
 from torch import Tensor
 
-from skattrec.data.co_occurrence import co_occurrences
+from skattrec.data.co_occurrence import co_occurrence_blocks
 from skattrec.data.interactions import Codes, ItemLists, scrambled
 from skattrec.models._reda_network import REDAModule
 from skattrec.queries import Queries
@@ -491,14 +491,14 @@ class CoOccurrence:
         ones = np.ones(len(liked.items), dtype=np.float32)
         matrix = sparse.csr_array((ones, liked.items, liked.indptr), shape=(len(liked), n_items))
         counts = np.bincount(liked.items, minlength=n_items)
-        both = sparse.coo_array(co_occurrences(matrix))
-        row, column = both.coords
-        cosine = both.data / (np.sqrt(counts[row] * counts[column]) + self._shrinkage)
-        cosine = cosine.astype(np.float32)
-        cosines = sparse.csr_array((cosine, (row, column)), shape=both.shape)
-        # the last column stands for an unknown item
-        mean = sparse.csr_array(cosines.mean(axis=1)[:, None])
-        self.cosines = sparse.csr_array(sparse.hstack([cosines, mean]))
+        blocks = []
+        for items, both in co_occurrence_blocks(matrix):
+            cosines = both.data / (np.sqrt(counts[items] * counts[both.indices]) + self._shrinkage)
+            both.data = cosines.astype(np.float32)
+            # the last column stands for an unknown item
+            mean = sparse.csr_array(both.mean(axis=1)[:, None])
+            blocks.append(sparse.hstack([both, mean], format="csr"))
+        self.cosines = sparse.csr_array(sparse.vstack(blocks, format="csr"))
         popularity = self._popularity * np.log(np.maximum(counts, 1))
         self.popularity = np.append(popularity, popularity.mean())
 

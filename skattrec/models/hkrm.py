@@ -32,6 +32,7 @@ from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
 from skattrec.queries import Queries, read_id_list
+from skattrec.topk import next_to_zero
 from skattrec.training import (
     JudgedRows,
     NeuralRecommender,
@@ -160,7 +161,8 @@ class HKRM(FieldMasking, NeuralRecommender):
         Rows with ``y > positive_threshold`` are positives.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score as an
-        empty history scores, or raise.
+        empty history scores, or raise. With neither `bias` nor attributes such a user's vector is
+        0, and items score next to 0, by popularity.
     unknown_item : {"average", "error"}, default="average"
         What to do about an item without interactions and attributes: score the mean item, or
         raise.
@@ -305,6 +307,9 @@ class HKRM(FieldMasking, NeuralRecommender):
 
     def _fit(self, interactions: Interactions) -> None:
         self._judged_rows: _Calibration | None = None
+        liked = interactions.item_codes[interactions.positive]
+        popularity = next_to_zero(np.bincount(liked, minlength=interactions.n_items))
+        self._popularity = np.append(popularity, popularity.mean())
         super()._fit(interactions)
         judged = self._judged_rows
         del self._judged_rows
@@ -546,6 +551,23 @@ class HKRM(FieldMasking, NeuralRecommender):
             with torch.inference_mode():
                 scores[rows] = reduced.score_pairs(queries.take(rows), items[rows])
         return scores
+
+    def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        scores = super()._score_items(queries, items)
+        nothing = self._asks_nothing(queries)
+        if nothing.any():
+            scores[nothing] = self._popularity[items]
+        return scores
+
+    def _score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
+        scores = super()._score_pairs(queries, items)
+        nothing = self._asks_nothing(queries)
+        scores[nothing] = self._popularity[items[nothing]]
+        return scores
+
+    def _asks_nothing(self, queries: Queries) -> NDArray[np.bool_]:
+        """Whether a user's vector is 0: there is no history, nor a bias or field without one."""
+        return (queries.histories.lengths == 0) & (not self.bias and not self.fields_)
 
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]

@@ -252,3 +252,10 @@ def test_without_its_package_it_says_how_to_get_it(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "myfm._myfm", None)
     with pytest.raises(ImportError, match=r"pip install skattrec\[fm\]"):
         BayesianFM().fit(log.data, log.target)
+
+
+@pytest.mark.parametrize("name", ["embedding_dim", "n_iter", "n_samples"])
+@pytest.mark.parametrize("value", [10**20, True, 2.5])
+def test_counts_of_a_wrong_kind_or_size_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        BayesianFM(**{name: value}).fit([["ann", "a"], ["bob", "b"]], [1.0, 2.0])

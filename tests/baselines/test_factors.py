@@ -95,14 +95,33 @@ def test_users_are_their_histories(log, model):
     assert_allclose(
         model.score_items(["new"], histories=as_new), model.score_items([model.user_ids_[3]])
     )
-    assert_array_equal(model.score_items(["stranger"]), 0)
     mean = model.predict([[model.user_ids_[3], "unheard"]])
     assert_allclose(mean, model.score_items([model.user_ids_[3]]).mean())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_without_history_popularity_decides_next_to_0(log, model):
+    model = model.fit(log)
+    liked = binary(log, model).sum(axis=0)
+    scores = model.score_items(["stranger"])[0]
+    assert_allclose(scores, 1e-9 * liked / liked.max(), rtol=1e-12)
+    pairs = [["stranger", item] for item in [*model.item_ids_, "unheard"]]
+    assert_array_equal(model.predict(pairs)[:-1], scores)
+    assert_allclose(model.predict(pairs)[-1], scores.mean())
+    found, _ = model.recommend(["stranger"], n_recommendations=6)
+    assert_array_equal(found[0], model.item_ids_[np.argsort(-liked, kind="stable")[:6]])
+    # a history of unknown items says as little
+    unheard = model.score_items(["new"], histories=[["new", "unheard"]])
+    assert_array_equal(unheard[0], scores)
 
 
 @pytest.mark.parametrize(
     ("model", "name"),
     [
+        (ALS(embedding_dim=10**20), "embedding_dim"),
+        (ALS(max_iter=np.inf), "max_iter"),
+        (NMF(embedding_dim=True), "embedding_dim"),
+        (NMF(max_iter=10**20), "max_iter"),
         (ALS(embedding_dim=0), "embedding_dim"),
         (ALS(alpha=0), "alpha"),
         (ALS(regularization=-1), "regularization"),

@@ -103,3 +103,11 @@ def test_no_negative_to_draw():
     everything = [[u, i] for u in "ab" for i in "xy"]
     with pytest.raises(ValueError, match="there is no negative to draw"):
         FromClassifier(LogisticRegression()).fit(everything)
+
+
+@pytest.mark.parametrize("estimator", [-1, True, None, "ridge", Ridge])
+@pytest.mark.parametrize("model", [FromRegressor, FromClassifier])
+def test_what_is_no_estimator_is_refused_by_name(model, estimator):
+    X, y = [["ann", "a"], ["bob", "b"]], [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"estimator=.* is no estimator of scikit-learn"):
+        model(estimator).fit(X, y)

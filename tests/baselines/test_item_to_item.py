@@ -1,9 +1,13 @@
 """ItemKNN, RP3beta, EASE and SLIM against their formulas, written out slowly."""
 
+import tracemalloc
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.linear_model import ElasticNet, Ridge
 
 from skattrec import EASE, SLIM, ItemKNN, RP3beta
@@ -67,10 +71,11 @@ def test_popularity_decides_between_equal_scores_only(log, matrix):
     for row, other in zip(a, b, strict=True):
         better = row[:, None] > row + 1e-6
         assert (other[:, None] > other)[better].all()
-    assert (a[-1] == 0).all()
     assert_array_equal(
         np.argsort(-b[-1], kind="stable"), np.argsort(-matrix.sum(0), kind="stable")
     )
+    # where there are votes, nothing is added without the tie-break
+    assert_allclose(a[:3], matrix[:3] @ dense(plain.similarities_), rtol=1e-14)
 
 
 @pytest.mark.parametrize(("alpha", "beta", "n"), [(1.0, 0.6, None), (0.7, 0.0, 5), (1.3, 1.0, 9)])
@@ -184,3 +189,178 @@ def test_ease_says_what_to_do_about_a_singular_matrix():
             EASE(regularization=1e-20).fit(twins)
         similar = EASE(regularization=1e-6).fit(twins).similarities_
         assert_allclose(similar, [[0, 1], [1, 0]], atol=1e-5)
+
+
+# --- memory ------------------------------------------------------------------------------
+
+
+def skewed_log(n_users=60, n_items=45, n_rows=900, seed=0):
+    """Make a log whose items are liked by many users or by few, with many equal counts."""
+    rng = np.random.default_rng(seed)
+    items = (n_items * rng.random(n_rows) ** 2).astype(int)
+    log = pd.DataFrame({"user": rng.integers(0, n_users, n_rows), "item": items})
+    return log.drop_duplicates()
+
+
+def binary(log):
+    users, items = np.unique(log["user"]), np.unique(log["item"])
+    matrix = np.zeros((len(users), len(items)))
+    matrix[np.searchsorted(users, log["user"]), np.searchsorted(items, log["item"])] = 1
+    return matrix
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [1, 5, 20, None])
+def test_neighbours_are_those_of_all_pairs_at_once(n, seed):
+    log = skewed_log(12, 45, 250, seed=seed)
+    matrix = binary(log)
+    counts = matrix.sum(0)
+    # to the last digit, so that ties are ties: the lower rows are kept
+    cosines = (matrix.T @ matrix) / (np.sqrt(np.outer(counts, counts)) + 2.0)
+    np.fill_diagonal(cosines, 0)
+    kept = best_rows(cosines, n) if n else cosines
+    found = dense(ItemKNN(n_neighbors=n, shrinkage=2.0).fit(log).similarities_)
+    assert_array_equal(found, kept)
+    if n:
+        # ties at the border between kept and left out are what the test is about
+        least = np.where(kept > 0, kept, np.inf).min(0)
+        assert ((cosines == least).sum(0) > (kept == least).sum(0)).any()
+
+
+@pytest.mark.parametrize("working_memory", [1e-6, 0.005, 0.05])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ItemKNN(n_neighbors=4),
+        ItemKNN(shrinkage=1.0),
+        RP3beta(n_neighbors=4),
+        RP3beta(alpha=0.7, beta=0.3, n_neighbors=None),
+        EASE(regularization=5.0),
+        SLIM(),
+    ],
+    ids=repr,
+)
+def test_the_size_of_blocks_changes_no_digit(model, working_memory):
+    log = skewed_log()
+    whole = clone(model).fit(log).similarities_
+    with config_context(working_memory=working_memory):
+        blocked = clone(model).fit(log).similarities_
+    assert_array_equal(dense(blocked), dense(whole))
+
+
+@pytest.mark.parametrize(
+    ("model", "numbers_a_pair"),
+    # all pairs at once took 10 of 8 bytes in the first two; EASE works on two matrices
+    [(ItemKNN(n_neighbors=10), 1), (RP3beta(n_neighbors=10), 1), (EASE(), 2.5), (SLIM(), 2.5)],
+    ids=lambda value: type(value).__name__,
+)
+def test_fit_takes_little_more_memory_than_the_model(model, numbers_a_pair, monkeypatch):
+    n_items = 700
+    log = pd.DataFrame(
+        {"user": np.repeat(np.arange(40), 350), "item": 0},
+    )
+    rng = np.random.default_rng(0)
+    log["item"] = np.concatenate([rng.permutation(n_items)[:350] for _ in range(40)])
+    if isinstance(model, SLIM):  # regressions, which have memory of their own
+        none = np.zeros(0, dtype=int), np.zeros(0), True
+        monkeypatch.setattr("skattrec.baselines.slim._regress", lambda *args: none)
+    interactions = clone(model)._read_fit(log, None)
+    with config_context(working_memory=0.5):
+        tracemalloc.start()
+        model._similarities(interactions)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    log_itself = 12 * len(log)
+    assert peak < 8 * numbers_a_pair * n_items**2 + 6 * log_itself + 2**20
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (EASE(), r"EASE takes 16 bytes for each pair of items, n_items squared: .* the 30 items"),
+        (SLIM(), r"SLIM takes 8 bytes for each pair of items, n_items squared: .* the 30 items"),
+    ],
+)
+def test_missing_memory_is_said_with_what_was_needed(log, model, message, monkeypatch):
+    def none_left(matrix):
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(
+        f"skattrec.baselines.{type(model).__name__.lower()}.gram_matrix", none_left
+    )
+    with pytest.raises(MemoryError, match=message):
+        model.fit(log.data)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_candidates_score_as_in_the_whole_catalogue(log, model):
+    model = clone(model).fit(log.data)
+    users, items = model.user_ids_, model.item_ids_
+    whole = model.score_items(users)
+    chosen = np.array([17, 3, 29, 8])
+    found, scores = model.recommend(
+        users[:4], candidates=items[chosen], n_recommendations=4, exclude_seen=False
+    )
+    places = np.searchsorted(items.astype(str), found.astype(str))
+    assert_array_equal(scores, np.take_along_axis(whole[:4], places, axis=1))
+
+
+# --- a user without history --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [*MODELS, ItemKNN(popularity_tie_break=False), EASE(regularization=1e6)],
+    ids=repr,
+)
+def test_without_votes_items_stand_by_popularity_below_any_vote(log, matrix, model):
+    model = clone(model).fit(log.data)
+    scores = model.score_items(["stranger"])[0]
+    assert_allclose(scores / scores.max(), matrix.sum(0) / matrix.sum(0).max(), rtol=1e-12)
+    weights = dense(model.similarities_)
+    assert 0 <= scores.min() and 0 < scores.max() < 1e-8 * weights[weights > 0].min()
+    found, values = model.recommend(["stranger"], n_recommendations=5)
+    assert_array_equal(found[0], model.item_ids_[np.argsort(-matrix.sum(0), kind="stable")[:5]])
+    assert_array_equal(values[0], model.predict([["stranger", item] for item in found[0]]))
+    assert_allclose(model.predict([["stranger", "unheard"]]), scores.mean())
+    # a history of unknown items says as little
+    histories = [["new", "unheard"], ["new", "unseen"]]
+    assert_array_equal(model.score_items(["new"], histories=histories)[0], scores)
+
+
+def test_a_user_who_liked_nothing_is_ranked_by_popularity():
+    log = [["ann", "a"], ["ann", "b"], ["bob", "b"], ["cid", "c"], ["cid", "a"]]
+    model = EASE(regularization=1.0).fit(log, [1, 1, 1, 0, 0])
+    items, _ = model.recommend(["cid"], n_recommendations=1)
+    assert items.tolist() == [["b"]]
+    ranked, _ = model.recommend(["cid"], n_recommendations=3, exclude_seen=False)
+    assert ranked.tolist() == [["b", "a", "c"]]
+
+
+# --- parameters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.inf, 2.5, 0, "2", True, 10**20])
+def test_n_jobs_is_an_integer_or_none(log, value):
+    with pytest.raises(ValueError, match="n_jobs="):
+        SLIM(n_jobs=value).fit(log.data)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (ItemKNN(n_neighbors=2.5), "n_neighbors"),
+        (RP3beta(n_neighbors=True), "n_neighbors"),
+        (SLIM(max_iter=10**20), "max_iter"),
+        (SLIM(max_iter=np.inf), "max_iter"),
+        (EASE(regularization=10**400), "regularization"),
+    ],
+)
+def test_numbers_of_a_wrong_kind_or_size_are_named(log, model, name):
+    with pytest.raises((ValueError, TypeError), match=name):
+        model.fit(log.data)
+
+
+def test_more_neighbours_than_items_are_all(log):
+    found = ItemKNN(n_neighbors=10**20).fit(log.data).similarities_
+    assert_array_equal(dense(found), dense(ItemKNN().fit(log.data).similarities_))

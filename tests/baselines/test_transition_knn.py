@@ -160,7 +160,9 @@ def test_explain_has_nothing_to_point_to_without_transitions():
     ("name", "value", "error"),
     [
         ("history_length", 0, ValueError),
-        ("history_length", 2.5, TypeError),
+        ("history_length", 2.5, ValueError),
+        ("history_length", np.inf, ValueError),
+        ("window", True, ValueError),
         ("window", 0, ValueError),
         ("discount", 1.5, ValueError),
         ("discount", -0.1, ValueError),
@@ -176,3 +178,24 @@ def test_parameters_out_of_range_are_named(name, value, error):
 def test_parameters_must_be_finite(name):
     with pytest.raises(ValueError, match=f"{name}=nan; it must be a finite number"):
         TransitionKNN(**{name: np.nan}).fit(log_of(ann="ab"))
+
+
+def test_a_window_beyond_the_longest_history_is_all_of_it():
+    log = make_preferences(25, 30, n_interactions_per_user=12, random_state=0).data
+    boundless = TransitionKNN(window=10**20, history_length=10**20).fit(log)
+    most = int(log["user"].value_counts().max())
+    longest = TransitionKNN(window=most - 1, history_length=most).fit(log)
+    expected = longest.similarities_.toarray()
+    assert_allclose(boundless.similarities_.toarray(), expected, rtol=0)
+    users = longest.user_ids_
+    assert_allclose(boundless.score_items(users), longest.score_items(users), atol=1e-8)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 1.0])
+def test_popularity_decides_however_weak_the_oldest_vote_is(discount):
+    # 0.5 ** 5000 is no number, and no popularity could stand below it
+    model = TransitionKNN(history_length=5000, discount=discount)
+    model.fit(log_of(ann="ab", bob="cb", cid="cd", dan="c"))
+    items, scores = model.recommend(["nobody"], n_recommendations=2)
+    assert_array_equal(items, [["c", "b"]])
+    assert (0 < scores).all() and (scores < 1e-8).all()

@@ -146,7 +146,7 @@ def test_attributes_of_another_layout(tmp_path):
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(ValueError, match=r"name must be one of \['Douban', 'NetEase'\]"):
+    with pytest.raises(ValueError, match=r"choose one of \('Douban', 'NetEase'\)"):
         fetch_acam("movie", tmp_path)
 
 

@@ -348,10 +348,10 @@ def test_names_are_no_paths(tmp_path, name):
 
 
 def test_switches_and_choices_are_named(tmp_path):
-    assert "name must be one of" in refused(fetch_movielens, ["100k"])
-    assert "name must be one of" in refused(fetch_acam, ["Douban"])
-    assert "name must be one of" in refused(fetch_reda, ["Delicious"])
-    assert "year must be one of" in refused(fetch_amazon, year=[2014])
+    assert "name=['100k']; choose one of" in refused(fetch_movielens, ["100k"])
+    assert "name=['Douban']; choose one of" in refused(fetch_acam, ["Douban"])
+    assert "name=['Delicious']; choose one of" in refused(fetch_reda, ["Delicious"])
+    assert "year=[2014]; choose one of" in refused(fetch_amazon, year=[2014])
     assert "five_core='no'; choose True or False" in refused(fetch_amazon, five_core="no")
     assert "as_frame=2; choose" in refused(fetch_movielens, as_frame=2)
     assert "download_if_missing='no'; choose" in refused(

@@ -177,7 +177,7 @@ def test_terms_of_use_are_stated(tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"name must be one of \['100k', '1m'\], got '20m'"):
+    with pytest.raises(ValueError, match=r"name='20m'; choose one of \('100k', '1m'\)"):
         fetch_movielens("20m")
 
 

@@ -197,7 +197,7 @@ def test_fields_of_which_nothing_is_known_are_left_out(tmp_path):
 
 
 def test_release_that_there_is_not(tmp_path):
-    with pytest.raises(ValueError, match=r"year must be one of \[2014, 2018\], got 2023"):
+    with pytest.raises(ValueError, match=r"year=2023; choose one of \(2014, 2018\)"):
         fetch_amazon("Digital_Music", tmp_path, year=2023)
 
 

@@ -1287,3 +1287,15 @@ def test_the_start_decides_whether_distributions_differ(init_scale):
     else:
         assert spread > 0.02
         assert np.ptp(scores) > 0.01
+
+
+def test_with_nothing_to_ask_for_items_stand_by_popularity(log):
+    # without bias and attributes the vector of an empty history is 0
+    model = fitted(log, attributes=None, bias=False, max_epochs=1)
+    liked = np.bincount(model._items.encode(log.data["item"]), minlength=len(model.item_ids_))
+    scores = model.score_items(["stranger"])[0]
+    assert_allclose(scores, 1e-9 * liked / liked.max(), rtol=1e-6)
+    items, values = model.recommend(["stranger"], n_recommendations=5)
+    assert_array_equal(items[0], model.item_ids_[np.argsort(-liked, kind="stable")[:5]])
+    pairs = [["stranger", item] for item in [*items[0], "unheard"]]
+    assert_array_equal(model.predict(pairs)[:5], values[0])

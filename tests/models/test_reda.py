@@ -489,6 +489,14 @@ def test_the_prior_is_a_sum_of_cosines_and_popularity():
     assert_allclose(unknown[:, 0], of_unknown, atol=1e-6)
 
 
+def test_blocks_of_the_prior_change_no_digit():
+    whole = known(prior=True).prior.cosines
+    with sklearn.config_context(working_memory=1e-6):
+        blocked = known(prior=True).prior.cosines
+    assert_array_equal(blocked.toarray(), whole.toarray())
+    assert blocked.dtype == np.float32
+
+
 def test_an_item_does_not_vote_for_itself_in_the_prior():
     prior = known(prior=True).prior
     past = [4, 5, 6, 1]
