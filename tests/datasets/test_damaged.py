@@ -424,9 +424,9 @@ def test_accents_are_no_damage(tmp_path):
     ("line", "message"),
     [
         (b"", "line 2 of PATH is empty; expected JSON"),
-        (b"[" * 2000 + b"]" * 2000, "line 2 of PATH"),
-        (b"[" * 100_000, "line 2 of PATH is nested too deeply"),
-        (b"(" * 100_000, "line 2 of PATH is no JSON"),
+        pytest.param(b"[" * 2000 + b"]" * 2000, "line 2 of PATH", id="nested"),
+        pytest.param(b"[" * 100_000, "line 2 of PATH is nested too deeply", id="nested more"),
+        pytest.param(b"(" * 100_000, "line 2 of PATH is no JSON", id="Python nested"),
         (b'{"a": "\xe9"}', r"line 2 of PATH is not text in UTF-8: it has the byte b'\\xe9'"),
         (json.dumps(REVIEW).encode()[:30], "line 2 of PATH is no JSON"),
         (b"[1, 2]", "line 2 of PATH is not in the expected layout"),

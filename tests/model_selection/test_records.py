@@ -85,6 +85,7 @@ def test_edited_record_is_refused_with_its_path(record, monkeypatch, change):
         (b"\xff\xfe{}", "decode"),
         (b"[" * 100_000, "recursion"),
     ],
+    ids=["empty", "list", "number", "no key", "no record", "record a list", "UTF-16", "nested"],
 )
 def test_file_that_is_no_record_is_refused_with_its_path(record, content, why):
     record.write_bytes(content)
