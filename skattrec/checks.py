@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
 
@@ -20,6 +21,22 @@ def check_finite(value: Any, name: str, **bounds: Any) -> None:
     check_scalar(value, name, Real, **bounds)
     if not np.isfinite(value):
         raise ValueError(f"{name}={value!r}; it must be a finite number")
+
+
+def check_seed(random_state: Any, name: str = "random_state") -> np.random.RandomState:
+    """Return the generator that `random_state` stands for, or raise an error that names it."""
+    try:
+        return check_random_state(random_state)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{name}={random_state!r}; it must be None, an integer from 0 to 2**32 - 1 or a "
+            "numpy RandomState"
+        ) from None
+
+
+def draw_seed(random_state: Any, name: str = "random_state") -> int:
+    """Return a seed below 2**31 for other generators, drawn from `random_state`."""
+    return int(check_seed(random_state, name).randint(np.iinfo(np.int32).max))
 
 
 def check_threshold(threshold: Any, *, optional: bool = False) -> None:

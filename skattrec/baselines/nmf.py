@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, sparse
 from sklearn import decomposition
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
 from skattrec.baselines._factors import ItemFactors
-from skattrec.checks import check_finite
+from skattrec.checks import check_finite, draw_seed
 from skattrec.data.interactions import Codes
 
 
@@ -85,7 +84,7 @@ class NMF(ItemFactors):
         check_scalar(self.embedding_dim, "embedding_dim", Integral, min_val=1)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         check_finite(self.penalty, "penalty", min_val=0)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(self.random_state)
         with warnings.catch_warnings():
             # n_iter_ says it; recommendations settle before the factors do
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_scalar
 
+from skattrec.checks import draw_seed
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import make_bunch
 
@@ -144,7 +145,7 @@ def make_preferences(
     check_scalar(preference_strength, "preference_strength", Real, min_val=0, max_val=1)
     check_scalar(multi_valued, "multi_valued", Real, min_val=0, max_val=1)
     check_scalar(popularity_exponent, "popularity_exponent", Real, min_val=0)
-    rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    rng = np.random.default_rng(draw_seed(random_state))
     users, items = _ids("u", n_users), _ids("i", n_items)
     # has_value[f, v, i]: item i has value v in field f
     has_value = np.stack(

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
 
-from skattrec.checks import check_count, check_switches
+from skattrec.checks import check_count, check_seed, check_switches
 from skattrec.data.interactions import Codes, Columns, Vocabulary
 from skattrec.model_selection._split import _InteractionSplit
 
@@ -109,7 +108,7 @@ class RandomInteractionSplit(_RandomSplit):
                 f"row(s) of X {len(free)} may be held out and one must stay in training; change "
                 "test_size, keep_users or keep_items"
             )
-        rng = check_random_state(self.random_state)
+        rng = check_seed(self.random_state)
         for _ in range(self.n_splits):
             is_test = np.zeros(n_rows, dtype=bool)
             is_test[rng.permutation(free)[:n_test]] = True
@@ -169,7 +168,7 @@ class NewUserKFold(_RandomSplit):
                 f"n_splits={self.n_splits}, but X has only {len(vocabulary)} user(s); use fewer "
                 "splits"
             )
-        order = check_random_state(self.random_state).permutation(len(vocabulary))
+        order = check_seed(self.random_state).permutation(len(vocabulary))
         for fold in np.array_split(order, self.n_splits):
             is_test = np.isin(users, fold)
             yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
@@ -225,7 +224,7 @@ class NewItemSplit(_RandomSplit):
                 f"test_size={self.test_size!r} asks for {n_test} of the {len(vocabulary)} item(s) "
                 "of X; at least one must be held out and one stay in training"
             )
-        rng = check_random_state(self.random_state)
+        rng = check_seed(self.random_state)
         for _ in range(self.n_splits):
             chosen = rng.permutation(len(vocabulary))[:n_test]
             held_out = np.isin(items, chosen)

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 
-from skattrec.checks import check_count, check_threshold
+from skattrec.checks import check_count, check_threshold, draw_seed
 from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns, read_target
 
 Hashes = NDArray[np.uint64]
@@ -361,7 +361,7 @@ class LeaveRandomOut(_LeaveOut):
     ) -> Iterator[Hashes]:
         seed = None
         if self.random_state is not None:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            seed = draw_seed(self.random_state)
         limit = np.iinfo(np.uint64).max
         salts = np.random.default_rng(seed).integers(
             limit, size=self.n_splits, dtype=np.uint64, endpoint=True

@@ -343,7 +343,7 @@ def test_groups_are_ignored_with_a_warning():
         (LeaveLastOut(True), r"n_items=True; it must be an integer of at least 1"),
         (LeaveRandomOut(-1), r"n_items=-1; it must be an integer of at least 1"),
         (LeaveRandomOut(n_splits=0), r"n_splits=0; it must be an integer of at least 1"),
-        (LeaveRandomOut(random_state="a"), r"'a' cannot be used to seed"),
+        (LeaveRandomOut(random_state="a"), r"random_state='a'; it must be None, an integer"),
         (HistoryTruncation("1"), r"n_recent='1'; it must be an integer of at least 1"),
         (HistoryTruncation(min_train=0), r"min_train=0; it must be an integer of at least 1"),
         (LeaveLastOut(positive_threshold="3"), r"positive_threshold must be a number.*'3'"),
