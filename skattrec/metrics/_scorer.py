@@ -36,7 +36,7 @@ from skattrec.metrics._beyond import (
     attribute_matrix,
     self_information,
 )
-from skattrec.metrics._candidates import JudgedRows, fitted_popularity
+from skattrec.metrics._candidates import JudgedRows, fitted_popularity, user_index
 from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
 from skattrec.metrics._rankers import (
@@ -432,7 +432,7 @@ class RankingScorer:
         frame = pd.DataFrame(per_draw)
         return RankingEvaluation(
             means={name: float(frame[name].mean()) for name in self.names},
-            per_user=pd.DataFrame(columns, index=pd.Index(users, name="user")),
+            per_user=pd.DataFrame(columns, index=user_index(users)),
             per_draw=frame,
         )
 

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 
 from skattrec.data.interactions import read_columns, read_target
 from skattrec.metrics import RankingScorer
-from skattrec.metrics._candidates import predict_scores
+from skattrec.metrics._candidates import predict_scores, user_index
 
 Values = NDArray[np.float64]
 
@@ -277,7 +277,7 @@ class _PairTask(Task):
     def evaluate(self, estimator: Any, X_train: Any, X: Any, y: Any) -> Evaluation:
         target = self._target(y)
         predicted = self._predict(estimator, X)
-        users = pd.Index(read_columns(X).users, name="user")
+        users = user_index(read_columns(X).users)
         per_user = {}
         for name in self.names:
             losses = self.metrics[name].losses
