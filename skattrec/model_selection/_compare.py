@@ -20,7 +20,6 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 
 from skattrec.data.interactions import read_columns
 from skattrec.metrics import RankingScorer
-from skattrec.metrics._scorer import without_leak_warning
 from skattrec.model_selection._comparison import Comparison
 from skattrec.model_selection._runs import (
     Record,
@@ -30,6 +29,7 @@ from skattrec.model_selection._runs import (
     data_identity,
     run_or_read,
 )
+from skattrec.model_selection._splitter import without_warnings
 from skattrec.model_selection._tasks import RankingTask, Task, read_task
 
 Settings = dict[str, Any]
@@ -343,7 +343,7 @@ def _inner_folds(divider: Any, each: bool, X: Any, y: Any, train: Rows) -> list[
     """Divide the training rows; return row numbers of X."""
     y_train = None if y is None else _safe_indexing(y, train)
     if not each:
-        divider = without_leak_warning(divider)  # it is cv, which gave its warning before
+        divider = without_warnings(divider)  # it is cv, which gave its warning before
     splits = [(train[a], train[b]) for a, b in divider.split(_safe_indexing(X, train), y_train)]
     # of splits by time the last one trains on the most; of others any will do
     return splits if each else splits[-1:]

@@ -317,14 +317,17 @@ def test_searches_and_cross_validation_take_the_splitters(cv, convert, routing):
 
 def test_repr_and_clone_show_the_parameters():
     cv = LeaveRandomOut(2, n_splits=3, random_state=0)
-    assert (
-        repr(cv)
-        == "LeaveRandomOut(n_items=2, n_splits=3, positive_threshold=None, random_state=0)"
+    assert " ".join(repr(cv).split()) == (
+        "LeaveRandomOut(n_items=2, n_splits=3, positive_threshold=None, random_state=0, "
+        "repeated_pairs='warn')"
     )
     assert repr(clone(cv, safe=False)) == repr(cv)
-    assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(n_splits=1, test_size=0.2)"
+    assert repr(GlobalTimeSplit()) == (
+        "GlobalTimeSplit(n_splits=1, repeated_pairs='warn', test_size=0.2)"
+    )
     assert " ".join(repr(HistoryTruncation(5)).split()) == (
-        "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None)"
+        "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None, "
+        "random_state=0, repeated_pairs='warn', ties='order')"
     )
 
 
