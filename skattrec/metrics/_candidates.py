@@ -17,6 +17,15 @@ from skattrec.metrics._beyond import item_popularity
 from skattrec.metrics._profile import Ints
 
 
+class UnknownUserWarning(UserWarning):
+    """Most of the judged users are unknown to the recommender, and nothing tells it about them.
+
+    A `RankingScorer` gives it, and the ``score`` of recommenders, where half of the users with a
+    positive or more have no row in what `fit` saw, and there is no `fold_in`. Recommenders with
+    `user_attributes` are not asked: they may know these users by them.
+    """
+
+
 class JudgedRows(NamedTuple):
     """The rows of X of the judged users, in codes; `users` holds the judged users alone."""
 
@@ -122,6 +131,30 @@ def _pairs_before(
 def _joined(pairs: list[tuple[Ints, Ints]], n_users: int, n_items: int) -> ItemLists:
     users, items = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return _distinct(users, items, n_users, n_items)
+
+
+def share_of_unknown(recommender: Any, users: Vocabulary) -> float:
+    """Return the share of users that fit never saw; 0 where the recommender may know them."""
+    known = getattr(recommender, "user_ids_", None)
+    if known is None or getattr(recommender, "user_attributes", None) is not None:
+        return 0.0
+    return float(np.mean(Vocabulary(np.asarray(known)).encode(users.ids) < 0))
+
+
+def repeated_rows(columns: Columns, recommender: Any, training: Any) -> NDArray[np.bool_]:
+    """Tell of each row whether its pair is in training: in these rows, or else in what fit saw."""
+    users, user_codes = Vocabulary.from_values(columns.users)
+    if training is None:
+        catalogue = Vocabulary(np.asarray(recommender.item_ids_))
+        met_by, met = recommender.seen_items(users.ids).nonzero()
+    else:
+        trained = read_columns(training)
+        catalogue, met = Vocabulary.from_values(trained.items)
+        met_by = users.encode(trained.users)
+        met, met_by = met[met_by >= 0], met_by[met_by >= 0]
+    item_codes = catalogue.encode(columns.items)
+    keys = met_by.astype(np.int64) * len(catalogue) + met
+    return (item_codes >= 0) & np.isin(user_codes * len(catalogue) + item_codes, keys)
 
 
 def generator_of(user_id: Any, random_state: int) -> np.random.Generator:
