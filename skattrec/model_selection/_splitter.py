@@ -157,17 +157,17 @@ class InteractionSplit(BaseCrossValidator):
     def _iter_splits(self, log: Log, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]: ...
 
 
-def warn_of_repeats(name: str, share: float) -> bool:
+def warn_of_repeats(name: str, share: float, stacklevel: int = 3) -> bool:
     """Warn of the share of test pairs that are in training too; tell whether there are any."""
     if share > 0:
         warnings.warn(
             f"{name} holds out pairs that training has: {100 * share:.3g}% of the test pairs of "
             "user and item are in the training rows too, where a model need only remember them. "
-            "repeated_pairs='together' keeps all rows of a pair on one side, "
-            "make_ranking_scorer(repeated_pairs='drop') leaves such pairs out of the values, and "
-            "repeated_pairs='ignore' turns this warning off",
+            "A splitter's repeated_pairs='together' keeps all rows of a pair on one side, and "
+            "'ignore' turns this warning off; make_ranking_scorer(repeated_pairs='drop') leaves "
+            "such pairs out of the values",
             RepeatWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     return share > 0
 
