@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
 # what the C code behind some estimators can count to
@@ -54,6 +55,22 @@ def check_ratings(y: NDArray[np.float64]) -> None:
             f"y has the value {y[row]:g} in row {row}; the sum of the squares of y is too large "
             "for a float, so that no model of ratings can be fitted; rescale y"
         )
+
+
+def check_seed(random_state: Any, name: str = "random_state") -> np.random.RandomState:
+    """Return the generator that `random_state` stands for, or raise an error that names it."""
+    try:
+        return check_random_state(random_state)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{name}={random_state!r}; it must be None, an integer from 0 to 2**32 - 1 or a "
+            "numpy RandomState"
+        ) from None
+
+
+def draw_seed(random_state: Any, name: str = "random_state") -> int:
+    """Return a seed below 2**31 for other generators, drawn from `random_state`."""
+    return int(check_seed(random_state, name).randint(np.iinfo(np.int32).max))
 
 
 def check_threshold(threshold: Any, *, optional: bool = False) -> None:

@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler, ProgressBar
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from skattrec.averaging import AverageWeights
 from skattrec.base import BaseRecommender
 from skattrec.batches import Batch, BatchIterator, TrainingSet
-from skattrec.checks import check_integer, check_number
+from skattrec.checks import check_integer, check_number, draw_seed
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.metrics import RankedPositives, parse_metric
 from skattrec.queries import Queries
@@ -517,7 +516,7 @@ class NeuralRecommender(BaseRecommender):
 
     def _fit(self, interactions: Interactions) -> None:
         _check_training_parameters(self)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(self.random_state)
         for_weights, for_batches, for_validation = np.random.SeedSequence(seed).spawn(3)
         rng = np.random.default_rng(for_validation)
         held_out = self._hold_out(interactions, rng)

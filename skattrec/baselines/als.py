@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from skattrec.baselines._factors import ItemFactors
 from skattrec.baselines._item_to_item import known_items, told_by_past
-from skattrec.checks import LARGEST, check_finite, check_integer
+from skattrec.checks import LARGEST, check_finite, check_integer, draw_seed
 from skattrec.data.interactions import Codes, ItemLists
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries
@@ -104,7 +103,7 @@ class ALS(ItemFactors):
             raise ImportError(
                 "ALS needs the package implicit; install it with pip install skattrec[als]"
             ) from error
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(self.random_state)
         with threadpool_limits(limits=1, user_api="blas"):  # implicit has threads of its own
             model = AlternatingLeastSquares(
                 factors=int(self.embedding_dim),

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import RegressorMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_scalar
 
 from skattrec.base import BaseRecommender
 from skattrec.baselines.from_estimator import value_shares
-from skattrec.checks import LARGEST, check_integer
+from skattrec.checks import LARGEST, check_integer, draw_seed
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
@@ -201,7 +201,7 @@ class BayesianFM(RegressorMixin, BaseRecommender):
             # a side's row is worked on once a round, however many ratings it has
             [sampler.RelationBlock(r, side) for r, side in zip(rows, sides, strict=True)],
             target,
-            int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            draw_seed(self.random_state),
             config.build(),
             keep,
         )

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import RegressorMixin, clone, is_classifier, is_regressor
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 
 from skattrec.base import BaseRecommender
-from skattrec.checks import check_choices, check_count
+from skattrec.checks import check_choices, check_count, draw_seed
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
@@ -241,7 +241,7 @@ class FromClassifier(_OneHot):
             )
         if self.negatives != "sampled" and not positive.all():
             return users, items, positive.astype(int)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(self.random_state)
         sampler = NegativeSampler.uniform(interactions)
         owners = users[positive]
         drawn = sampler.sample(owners, self.n_negatives, np.random.default_rng(seed))

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, sparse
 from sklearn import decomposition
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from skattrec.baselines._factors import ItemFactors
-from skattrec.checks import LARGEST, check_finite, check_integer
+from skattrec.checks import LARGEST, check_finite, check_integer, draw_seed
 from skattrec.data.interactions import Codes
 
 
@@ -82,7 +81,7 @@ class NMF(ItemFactors):
     def _factorise(self, matrix: sparse.csr_array) -> NDArray[np.floating]:
         check_integer(self, "embedding_dim", "max_iter", most=LARGEST)
         check_finite(self.penalty, "penalty", min_val=0)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(self.random_state)
         with warnings.catch_warnings():
             # n_iter_ says it; recommendations settle before the factors do
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from skattrec.base import BaseRecommender
+from skattrec.checks import check_seed
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.queries import Queries
 
@@ -58,7 +58,7 @@ class Random(BaseRecommender):
         self.unknown_item = unknown_item
 
     def _fit(self, interactions: Interactions) -> None:
-        rng = check_random_state(self.random_state)
+        rng = check_seed(self.random_state)
         self._seed = np.uint64(rng.randint(np.iinfo(np.int32).max))
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_scalar
 
-from skattrec.checks import check_switch
+from skattrec.checks import check_switch, draw_seed
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import make_bunch
 
@@ -147,7 +147,7 @@ def make_preferences(
     check_scalar(popularity_exponent, "popularity_exponent", Real, min_val=0)
     check_switch(as_frame, "as_frame")
     check_switch(return_X_y, "return_X_y")
-    rng = _read_generator(random_state)
+    rng = np.random.default_rng(draw_seed(random_state))
     users, items = _ids("u", n_users), _ids("i", n_items)
     # has_value[f, v, i]: item i has value v in field f
     has_value = np.stack(
@@ -201,17 +201,6 @@ def _read_fields(fields: Any) -> list[str]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"fields must hold at least one name and none twice, got {fields!r}")
     return names
-
-
-def _read_generator(random_state: Any) -> np.random.Generator:
-    try:
-        state = check_random_state(random_state)
-    except ValueError as error:
-        raise ValueError(
-            f"random_state={random_state!r:.80}; it must be an int from 0 to 2**32 - 1, a "
-            "numpy.random.RandomState or None"
-        ) from error
-    return np.random.default_rng(state.randint(2**31 - 1))
 
 
 def _ids(letter: str, n: int) -> NDArray[Any]:

@@ -6,6 +6,7 @@ from skattrec.metrics._beyond import (
     intra_list_diversity,
     novelty,
 )
+from skattrec.metrics._candidates import UnknownUserWarning
 from skattrec.metrics._metric import Metric, parse_metric, rank_metrics, tie_rate
 from skattrec.metrics._profile import RankedPositives
 from skattrec.metrics._ranking import (
@@ -24,6 +25,7 @@ __all__ = [
     "RankedPositives",
     "RankingEvaluation",
     "RankingScorer",
+    "UnknownUserWarning",
     "auc",
     "average_precision_at_k",
     "catalogue_coverage",

@@ -267,6 +267,7 @@ def best_candidates(
     row's own generator: the order of the columns says nothing about the items, and would
     make a model that does not decide look like one that recommends the same to everybody.
     """
+    k = min(k, scores.shape[1])
     lists = np.full((len(scores), k), -1, dtype=np.int64)
     for row, rng in enumerate(rngs):
         columns = np.flatnonzero(~excluded[row])

@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils import column_or_1d
 
-from skattrec.data.interactions import Columns, ItemLists, Vocabulary, read_columns
+from skattrec.data.interactions import Columns, ItemLists, Vocabulary, as_dtype, read_columns
 from skattrec.metrics._beyond import item_popularity
 from skattrec.metrics._profile import Ints
+
+
+class UnknownUserWarning(UserWarning):
+    """Most of the judged users are unknown to the recommender, and nothing tells it about them.
+
+    A `RankingScorer` gives it, and the ``score`` of recommenders, where half of the users with a
+    positive or more have no row in what `fit` saw, and there is no `fold_in`. Recommenders with
+    `user_attributes` are not asked: they may know these users by them.
+    """
 
 
 class JudgedRows(NamedTuple):
@@ -124,6 +133,30 @@ def _joined(pairs: list[tuple[Ints, Ints]], n_users: int, n_items: int) -> ItemL
     return _distinct(users, items, n_users, n_items)
 
 
+def share_of_unknown(recommender: Any, users: Vocabulary) -> float:
+    """Return the share of users that fit never saw; 0 where the recommender may know them."""
+    known = getattr(recommender, "user_ids_", None)
+    if known is None or getattr(recommender, "user_attributes", None) is not None:
+        return 0.0
+    return float(np.mean(Vocabulary(np.asarray(known)).encode(users.ids) < 0))
+
+
+def repeated_rows(columns: Columns, recommender: Any, training: Any) -> NDArray[np.bool_]:
+    """Tell of each row whether its pair is in training: in these rows, or else in what fit saw."""
+    users, user_codes = Vocabulary.from_values(columns.users)
+    if training is None:
+        catalogue = Vocabulary(np.asarray(recommender.item_ids_))
+        met_by, met = recommender.seen_items(users.ids).nonzero()
+    else:
+        trained = read_columns(training)
+        catalogue, met = Vocabulary.from_values(trained.items)
+        met_by = users.encode(trained.users)
+        met, met_by = met[met_by >= 0], met_by[met_by >= 0]
+    item_codes = catalogue.encode(columns.items)
+    keys = met_by.astype(np.int64) * len(catalogue) + met
+    return (item_codes >= 0) & np.isin(user_codes * len(catalogue) + item_codes, keys)
+
+
 def generator_of(user_id: Any, random_state: int) -> np.random.Generator:
     """Return the user's own generator.
 
@@ -166,6 +199,12 @@ def draw_by_popularity(
     return np.argpartition(clocks, n_drawn - 1)[:n_drawn]
 
 
+def user_index(users: NDArray[Any]) -> pd.Index:
+    """Return users as the index of a frame."""
+    # pandas has no index of float16
+    return pd.Index(users.astype(np.float64) if users.dtype == np.float16 else users, name="user")
+
+
 def predict_scores(estimator: Any, X: Any) -> NDArray[np.float64]:
     """Return one score a row: the chance of the positive class for a classifier."""
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
@@ -188,27 +227,62 @@ def predict_scores(estimator: Any, X: Any) -> NDArray[np.float64]:
 
 
 def table_like(X: Any, users: NDArray[Any], items: NDArray[Any]) -> Any:
-    """Return rows of user and item in the form of X: its kind of table, its names, its dtypes."""
+    """Return rows of user and item in the form of X: its kind of table, its names, its dtypes.
+
+    A dtype of X that cannot hold each id exactly, as int16 cannot hold 70,000, is widened.
+    """
     if isinstance(X, pd.DataFrame):
         ids = _by_label(list(X.columns), users, items)
-        for label, values in ids.items():
-            _check_categories(label, values, X.dtypes[label])
-        return pd.DataFrame(ids).astype({label: X.dtypes[label] for label in ids})
+        return pd.DataFrame(
+            {label: _series_like(label, X.dtypes[label], values) for label, values in ids.items()}
+        )
     native = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(native, nw.DataFrame):
         ids = _by_label(native.columns, users, items)
-        schema = {label: native.schema[label] for label in ids}
         return nw.from_dict(
-            {label: values.tolist() for label, values in ids.items()},
-            schema,
-            backend=native.implementation,
+            {label: _column_like(native[label], values) for label, values in ids.items()}
         ).to_native()
     dtype = X.dtype if hasattr(X, "dtype") else np.dtype(object)
     if dtype.kind in "US":
         return np.column_stack([users, items]).astype(dtype.kind)  # as wide as the longest id
+    if not (_holds(dtype, users) and _holds(dtype, items)):
+        kinds = {users.dtype.kind, items.dtype.kind}
+        wider = np.result_type(dtype, users, items) if kinds <= set("iuf") else np.dtype(object)
+        # int64 beside uint64 is float64 to numpy, which rounds
+        dtype = wider if _holds(wider, users) and _holds(wider, items) else np.dtype(object)
     table = np.empty((len(users), 2), dtype=dtype)
     table[:, 0], table[:, 1] = users, items
     return table
+
+
+def _series_like(label: Any, dtype: Any, values: NDArray[Any]) -> pd.Series:
+    _check_categories(label, values, dtype)
+    # of the extension dtypes, nullable and Arrow numbers say which numpy dtype they stand for
+    plain = getattr(dtype, "numpy_dtype", dtype)
+    if isinstance(plain, np.dtype) and not _holds(plain, values):
+        return pd.Series(values).infer_objects()
+    return pd.Series(values).astype(dtype)
+
+
+def _column_like(column: nw.Series[Any], values: NDArray[Any]) -> nw.Series[Any]:
+    fits = not column.dtype.is_numeric() or _holds(column.to_numpy().dtype, values)
+    return nw.new_series(
+        column.name,
+        values.tolist(),
+        column.dtype if fits else None,  # None: what the values need
+        backend=column.implementation,
+    )
+
+
+def _holds(dtype: np.dtype[Any], ids: NDArray[Any]) -> bool:
+    """Tell whether a dtype holds each id exactly; those other than numbers are not asked."""
+    if dtype.kind not in "iuf":
+        return True
+    # numpy calls int64 to float64 safe, which rounds beyond 2**53
+    rounds = dtype.kind == "f" and ids.dtype.kind != "f"
+    if not rounds and np.can_cast(ids.dtype, dtype, "safe"):
+        return True
+    return as_dtype(ids, dtype).dtype == dtype
 
 
 def _check_categories(label: Any, values: NDArray[Any], dtype: Any) -> None:

@@ -32,7 +32,14 @@ def _total(ranked: RankedPositives, values: NDArray[Any]) -> Floats:
     return totals.astype(np.float64, copy=False)
 
 
+def _limit(ranked: RankedPositives, k: int) -> int:
+    """Return k, or a number of ranks that nobody has where k is larger: it may exceed 64 bits."""
+    longest = max(ranked.n_candidates.max(initial=0), ranked.n_positives.max(initial=0))
+    return min(int(k), int(longest) + 1)
+
+
 def _within(ranked: RankedPositives, k: int) -> tuple[Ints, Ints]:
+    k = _limit(ranked, k)
     return np.minimum(ranked.better, k), np.minimum(ranked.better + ranked.size, k)
 
 
@@ -82,7 +89,7 @@ def _reciprocal_rank(ranked: RankedPositives, k: int | None) -> Floats:
     first = np.flatnonzero(np.diff(ranked.user, prepend=-1))
     better, size = ranked.better[first], ranked.size[first]
     positives = ranked.positives[first]
-    end = better + size if k is None else np.minimum(better + size, k)
+    end = better + size if k is None else np.minimum(better + size, _limit(ranked, k))
     start = np.minimum(better, end)
     value = _harmonic(start, end) / size
     several = positives > 1
@@ -134,10 +141,11 @@ def _average_precision(ranked: RankedPositives, k: int) -> Floats:
     others = (positives - 1) / np.maximum(size - 1, 1)
     fixed = before + 1 - (ranked.better + 1) * others
     sums = positives / size * (fixed * _harmonic(start, end) + (end - start) * others)
-    return _total(ranked, sums) / np.maximum(np.minimum(ranked.n_positives, k), 1)
+    return _total(ranked, sums) / np.maximum(np.minimum(ranked.n_positives, _limit(ranked, k)), 1)
 
 
 def _ndcg(ranked: RankedPositives, k: int) -> Floats:
+    k = _limit(ranked, k)
     start, end = _within(ranked, k)
     first = np.cumsum(ranked.n_positives) - ranked.n_positives
     rank = np.arange(len(ranked.relevance)) - np.repeat(first, ranked.n_positives)  # from 0

@@ -219,8 +219,17 @@ class RankedPositives:
         return cls(user=np.concatenate(users), **rest)
 
 
+def _as_floats(values: ArrayLike, name: str) -> Floats:
+    try:
+        return np.asarray(column_or_1d(values), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be a list or array of numbers, one a row: {error}"
+        ) from None
+
+
 def _read_relevance(y_true: ArrayLike) -> Floats:
-    relevance = np.asarray(column_or_1d(y_true), dtype=np.float64)
+    relevance = _as_floats(y_true, "y_true")
     if len(relevance) == 0:
         raise ValueError("y_true has no rows; there is nothing to rank")
     bad = ~(np.isfinite(relevance) & (relevance >= 0))
@@ -234,7 +243,7 @@ def _read_relevance(y_true: ArrayLike) -> Floats:
 
 
 def _read_scores(y_score: ArrayLike) -> Floats:
-    scores = np.asarray(column_or_1d(y_score), dtype=np.float64)
+    scores = _as_floats(y_score, "y_score")
     missing = np.isnan(scores)
     if missing.any():
         raise ValueError(

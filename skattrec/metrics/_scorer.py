@@ -7,20 +7,21 @@ package, of others, and plain classifiers and regressors over (user, item) rows.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from skattrec.checks import check_threshold
+from skattrec.checks import check_choices, check_threshold
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import (
     Vocabulary,
@@ -36,7 +37,14 @@ from skattrec.metrics._beyond import (
     attribute_matrix,
     self_information,
 )
-from skattrec.metrics._candidates import JudgedRows, fitted_popularity
+from skattrec.metrics._candidates import JudgedRows, fitted_popularity, user_index
+from skattrec.metrics._estimators import (
+    find_repeats,
+    look_through,
+    transform,
+    warn_of_unknown_users,
+    without_leak_warning,
+)
 from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
 from skattrec.metrics._rankers import (
@@ -60,6 +68,8 @@ def make_ranking_scorer(
     interactions: Any = None,
     fold_in: Any = None,
     item_attributes: Any = None,
+    repeated_pairs: str = "keep",
+    error_score: str | float = np.nan,
     random_state: int = 0,
 ) -> RankingScorer:
     """Make a scorer for `GridSearchCV` and `cross_validate` that ranks items for each user.
@@ -118,6 +128,16 @@ def make_ranking_scorer(
         histories; the names of the metrics say it.
     item_attributes : AttributeTable, frame or dict, default=None
         What "diversity@k" compares; the same for all estimators, whatever they use themselves.
+    repeated_pairs : {"keep", "drop"}, default="keep"
+        What to do with pairs of user and item in X that training has too, which a model need only
+        remember. "drop" leaves them out, so that new pairs alone are to be found, and the names
+        of the metrics say it. Training is what the estimator's ``seen_items`` tells, and with
+        `fold_in` also the histories; `compare` knows the training rows itself.
+    error_score : "raise" or float, default=nan
+        With a sequence of metrics: the value of each of them where the ranking fails, with a
+        warning that tells the error; "raise" raises it. scikit-learn's own ``error_score`` serves
+        scorers of one value only: beside the dict of other folds it would put a single number. A
+        TypeError, an estimator that is not fitted and any error of a single metric are raised.
     random_state : int, default=0
         Seed of the drawn negatives. It also decides which of several candidates with one score
         complete a list of the k best.
@@ -132,6 +152,13 @@ def make_ranking_scorer(
     ValueError, TypeError
         Unknown metrics or candidates, a `random_state` that is not a seed, a parameter that the
         others leave without effect.
+
+    Warns
+    -----
+    UnknownUserWarning
+        When it is called: half or more of the judged users have no row in what `fit` saw, and
+        there is no `fold_in`, so that the values are those of a list that is much the same for
+        all. scikit-learn's default ``cv`` on a log sorted by user does that.
 
     References
     ----------
@@ -158,6 +185,8 @@ def make_ranking_scorer(
         interactions=interactions,
         fold_in=fold_in,
         item_attributes=item_attributes,
+        repeated_pairs=repeated_pairs,
+        error_score=error_score,
         random_state=random_state,
     )
 
@@ -202,6 +231,8 @@ class RankingScorer:
     interactions : frame or array-like of shape (n_rows, at least 2), default=None
     fold_in : splitter, default=None
     item_attributes : AttributeTable, frame or dict, default=None
+    repeated_pairs : {"keep", "drop"}, default="keep"
+    error_score : "raise" or float, default=nan
     random_state : int, default=0
 
     Attributes
@@ -227,6 +258,8 @@ class RankingScorer:
         interactions: Any = None,
         fold_in: Any = None,
         item_attributes: Any = None,
+        repeated_pairs: str = "keep",
+        error_score: str | float = np.nan,
         random_state: int = 0,
     ):
         self.metrics = metrics
@@ -237,6 +270,8 @@ class RankingScorer:
         self.interactions = interactions
         self.fold_in = fold_in
         self.item_attributes = item_attributes
+        self.repeated_pairs = repeated_pairs
+        self.error_score = error_score
         self.random_state = random_state
         if not isinstance(metrics, Iterable):
             raise TypeError(
@@ -249,6 +284,10 @@ class RankingScorer:
         self._check_candidates()
         self._check_lists()
         check_threshold(self.positive_threshold, optional=True)
+        check_choices(self, {"repeated_pairs": ("keep", "drop")})
+        if not (isinstance(error_score, str) and error_score == "raise"):
+            if isinstance(error_score, bool) or not isinstance(error_score, Real):
+                raise ValueError(f"error_score must be 'raise' or a number, got {error_score!r}")
         if not _is_integer(random_state) or random_state < 0:
             raise ValueError(
                 "random_state must be an int of 0 or more, so that all estimators are ranked "
@@ -269,7 +308,7 @@ class RankingScorer:
                 "candidates must be 'all', 'test', 'labelled', a number of negatives a user (an "
                 f"int of 1 or more), or a mapping of user to items, got {candidates!r}"
             )
-        if self.sampling not in ("uniform", "popularity"):
+        if not isinstance(self.sampling, str) or self.sampling not in ("uniform", "popularity"):
             raise ValueError(f"sampling must be 'uniform' or 'popularity', got {self.sampling!r}")
         if not _is_integer(self.n_draws) or self.n_draws < 1:
             raise ValueError(f"n_draws must be an int of 1 or more, got {self.n_draws!r}")
@@ -282,7 +321,7 @@ class RankingScorer:
             self._check_fold_in()
 
     def _check_fold_in(self) -> None:
-        if not hasattr(self.fold_in, "split") or isinstance(self.fold_in, str):
+        if not hasattr(self.fold_in, "split") or isinstance(self.fold_in, (str, type)):
             raise ValueError(
                 f"fold_in must be a splitter such as LeaveLastOut(), got {self.fold_in!r}"
             )
@@ -347,7 +386,8 @@ class RankingScorer:
             notes.append("test items")
         elif self.candidates == "labelled":
             notes.append("labelled")
-        return notes if self.fold_in is None else [*notes, "fold-in"]
+        notes += ["fold-in"] if self.fold_in is not None else []
+        return [*notes, "new pairs"] if self.repeated_pairs == "drop" else notes
 
     def __call__(
         self, estimator: Any, X: Any, y: ArrayLike | None = None
@@ -367,8 +407,28 @@ class RankingScorer:
         -------
         score : float or dict of str to float
             A dict if `metrics` is a sequence. Users without a positive row are not judged.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `per_user`; where `metrics` is a sequence and `error_score` a number, only
+            TypeErrors and that of an estimator that is not fitted.
         """
-        means = self.evaluate(estimator, X, y).means
+        try:
+            means = self._evaluate(estimator, X, y).means
+        except (TypeError, NotFittedError):  # whatever the fold, this cannot be scored
+            raise
+        except Exception as error:
+            if isinstance(self.metrics, str) or self.error_score == "raise":
+                raise
+            warnings.warn(
+                f"Scoring failed, and {', '.join(self.names)} are set to {self.error_score}; "
+                "error_score='raise' raises the error instead. "
+                f"{type(error).__name__}: {error}",
+                UserWarning,
+                stacklevel=2,
+            )
+            return dict.fromkeys(self.names, float(self.error_score))
         return means[self.names[0]] if isinstance(self.metrics, str) else means
 
     def per_user(self, estimator: Any, X: Any, y: ArrayLike | None = None) -> pd.DataFrame:
@@ -396,7 +456,7 @@ class RankingScorer:
         TypeError
             `candidates="all"` for an estimator that cannot score a catalogue.
         """
-        return self.evaluate(estimator, X, y).per_user
+        return self._evaluate(estimator, X, y).per_user
 
     def evaluate(self, estimator: Any, X: Any, y: ArrayLike | None = None) -> RankingEvaluation:
         """Return means, values of each user and values of each draw, from one ranking.
@@ -416,7 +476,19 @@ class RankingScorer:
         ValueError, TypeError
             As `per_user`.
         """
-        users, draws, lists = self._rank(estimator, X, y)
+        return self._evaluate(estimator, X, y)
+
+    def _evaluate(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        training: Any = None,
+        warn: bool = True,
+    ) -> RankingEvaluation:
+        """Evaluate; `training` are fit's rows where they are known, `warn` of unknown users."""
+        users, draws, lists = self._rank(estimator, X, y, training, warn)
         columns: dict[str, Any] = {}
         per_draw: dict[str, Any] = {}
         for name, metric in zip(self.names, self._parsed, strict=True):
@@ -432,7 +504,7 @@ class RankingScorer:
         frame = pd.DataFrame(per_draw)
         return RankingEvaluation(
             means={name: float(frame[name].mean()) for name in self.names},
-            per_user=pd.DataFrame(columns, index=pd.Index(users, name="user")),
+            per_user=pd.DataFrame(columns, index=user_index(users)),
             per_draw=frame,
         )
 
@@ -450,7 +522,7 @@ class RankingScorer:
         return RankingScorer(**self._parameters() | {"interactions": interactions})
 
     def _rank(
-        self, estimator: Any, X: Any, y: ArrayLike | None
+        self, estimator: Any, X: Any, y: ArrayLike | None, training: Any, warn: bool
     ) -> tuple[NDArray[Any], list[RankedPositives], RecommendedLists]:
         """Return the judged users, their ranking in each draw, and what is recommended."""
         estimator, recommender, steps = self._read_estimator(estimator)
@@ -459,14 +531,12 @@ class RankingScorer:
         beyond_rows = self._is_sampled or self.candidates == "test"
         needs_log = beyond_rows or self._needs("novelty") or recommends_only
         if self.interactions is not None and needs_log:
-            log = _transform(steps, self.interactions)
-        X = _transform(steps, X)
+            log = transform(steps, self.interactions)
+        X = transform(steps, X)
         labels = as_frame(X).columns
         if not {"user", "item"}.intersection(labels):
             names = getattr(recommender, "feature_names_in_", ())
             check_positions(len(labels), names, type(recommender).__name__)
-        if recommends_only:
-            estimator = RecommendOnly(estimator, log, X)
         positive = self._positive(y, len(read_columns(X).users), recommender)
         fold_in = None
         if self.fold_in is not None:
@@ -476,7 +546,25 @@ class RankingScorer:
                 given=_safe_indexing(X, given),
             )
             X, positive = _safe_indexing(X, judged), positive[judged]
+        new = np.ones(len(positive), dtype=bool)
+        if self.repeated_pairs == "drop":
+            known = None if training is None else transform(steps, training)
+            new = ~find_repeats(X, positive, recommender, known, fold_in)
+            positive = positive & new
+        if recommends_only:
+            estimator = RecommendOnly(estimator, log, _safe_indexing(X, np.flatnonzero(new)))
+        if self.candidates == "labelled" and not new.all():  # nor is a known pair a negative
+            X, positive = _safe_indexing(X, np.flatnonzero(new)), positive[new]
         rows = JudgedRows.of(read_columns(X), positive)
+        if warn and fold_in is None:
+            warn_of_unknown_users(recommender, rows)
+        draws, items = self._rankings(estimator, X, rows, log, fold_in)
+        return rows.users.ids, draws, self._lists(estimator, items, log)
+
+    def _rankings(
+        self, estimator: Any, X: Any, rows: JudgedRows, log: Any, fold_in: FoldIn | None
+    ) -> tuple[list[RankedPositives], dict[int, Ints]]:
+        """Return the ranking of each draw of candidates, and the best ones by list length."""
         items: dict[int, Ints] = {}
         if self.candidates == "all":
             lengths = {m.k for m in self._parsed if isinstance(m, ListMetric)}
@@ -501,11 +589,11 @@ class RankingScorer:
                 log=log,
                 fold_in=fold_in,
             )
-        return rows.users.ids, draws, self._lists(estimator, items, log)
+        return draws, items
 
     def _read_estimator(self, estimator: Any) -> tuple[Any, Any, list[Any]]:
         """Return whom to ask, whom it ends in, and the transformers that X goes through."""
-        recommender, steps = _look_through(estimator)
+        recommender, steps = look_through(estimator)
         whole = self.candidates == "all" or self.fold_in is not None
         if whole and not hasattr(recommender, "score_items"):
             check_is_fitted(estimator)
@@ -576,21 +664,30 @@ class RankingScorer:
                 "interactions",
                 "fold_in",
                 "item_attributes",
+                "repeated_pairs",
+                "error_score",
                 "random_state",
             )
         }
 
     def __repr__(self) -> str:
-        defaults = {"candidates": "all", "sampling": "uniform", "n_draws": 1, "random_state": 0}
+        defaults = {
+            "candidates": "all",
+            "sampling": "uniform",
+            "n_draws": 1,
+            "repeated_pairs": "keep",
+            "error_score": np.nan,
+            "random_state": 0,
+        }
         arguments = []
-        for name, value in self._parameters().items():
+        for name, value in self._parameters().items():  # NaN is not equal to itself
             default = defaults.get(name)
             large = name in ("interactions", "item_attributes") or isinstance(value, Mapping)
             if name == "metrics":
                 arguments.append(repr(value))
             elif large and value is not None:
                 arguments.append(f"{name}=...")  # does not fit a line
-            elif not large and value is not default and value != default:
+            elif not large and not (value is default or value == default or value != value):
                 arguments.append(f"{name}={value!r}")
         return f"RankingScorer({', '.join(arguments)})"
 
@@ -611,20 +708,11 @@ class RankingScorer:
         return False
 
 
-def without_leak_warning(splitter: Any) -> Any:
-    """Return a splitter that says nothing of leaks, where nothing new is to be said of them."""
-    if getattr(splitter, "leak", "ignore") == "ignore":
-        return splitter
-    quiet = copy(splitter)
-    quiet.leak = "ignore"
-    return quiet
-
-
 def _read_metric(name: Any) -> Metric | ListMetric:
     match = re.fullmatch(r"([a-z]+)@([0-9]+)", name) if isinstance(name, str) else None
     if match is not None and match[1] in LIST_METRICS:
         return ListMetric(match[1], int(match[2]))
-    if name in LIST_METRICS:
+    if isinstance(name, str) and name in LIST_METRICS:
         raise ValueError(f"{name} needs a cut-off k, as in '{name}@10'")
     return parse_metric(name)
 
@@ -639,23 +727,3 @@ def _mean_over_lists(metric: ListMetric, values: NDArray[np.float64]) -> float:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _look_through(estimator: Any) -> tuple[Any, list[Any]]:
-    """Return the estimator inside searches and pipelines, and the transformers before it."""
-    steps: list[Any] = []
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            if len(estimator.steps) > 1:
-                steps.append(estimator[:-1])
-            estimator = estimator.steps[-1][1]
-        else:
-            return estimator, steps
-
-
-def _transform(steps: list[Any], X: Any) -> Any:
-    for step in steps:
-        X = step.transform(X)
-    return X

@@ -2,18 +2,15 @@
 
 from skattrec.model_selection._compare import compare
 from skattrec.model_selection._comparison import Comparison
+from skattrec.model_selection._global_time import GlobalTimeSplit
 from skattrec.model_selection._held_out import (
     NewItemSplit,
     NewUserKFold,
     RandomInteractionSplit,
+    sample_users,
 )
-from skattrec.model_selection._split import (
-    GlobalTimeSplit,
-    HistoryTruncation,
-    LeakWarning,
-    LeaveLastOut,
-    LeaveRandomOut,
-)
+from skattrec.model_selection._split import HistoryTruncation, LeaveLastOut, LeaveRandomOut
+from skattrec.model_selection._splitter import LeakWarning, RepeatWarning
 from skattrec.model_selection._statistics import (
     FriedmanNemenyi,
     critical_difference,
@@ -32,8 +29,10 @@ __all__ = [
     "NewItemSplit",
     "NewUserKFold",
     "RandomInteractionSplit",
+    "RepeatWarning",
     "compare",
     "critical_difference",
     "friedman_nemenyi",
     "paired_tests",
+    "sample_users",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -15,27 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.model_selection import ParameterGrid, ParameterSampler
-from sklearn.utils import _safe_indexing, check_consistent_length
 
 from skattrec.data.interactions import read_columns
 from skattrec.metrics import RankingScorer
-from skattrec.metrics._scorer import without_leak_warning
 from skattrec.model_selection._comparison import Comparison
+from skattrec.model_selection._plan import Plan, Settings, make_plan, seed_parameters
 from skattrec.model_selection._runs import (
     Record,
-    Rows,
     Run,
     Store,
     data_identity,
     run_or_read,
 )
-from skattrec.model_selection._tasks import RankingTask, Task, read_task
-
-Settings = dict[str, Any]
-
-# how many settings are drawn at most for each that is looked for
-_MOST_DRAWS = 100
 
 
 def compare(
@@ -49,6 +40,7 @@ def compare(
     n_trials: int = 20,
     tuning_metric: str | RankingScorer | None = None,
     inner_cv: Any = None,
+    n_tie_orders: int | None = None,
     seeds: int | Sequence[int] = 3,
     random_state: int = 0,
     directory: str | os.PathLike[str] | None = None,
@@ -103,6 +95,11 @@ def compare(
     inner_cv : splitter, default=None
         Divides the training rows for tuning; a setting gets its mean over the splits. None: the
         last split that `cv` makes of the training rows. Needed where `cv` is an iterable.
+    n_tie_orders : int, default=None
+        Repeat everything for so many random orders of rows with equal timestamps, those of
+        ``ties="random"`` with ``random_state`` 0, 1, ... of a `cv` that has this parameter
+        (`LeaveLastOut`, `HistoryTruncation`). The table gives means over the orders, and how far
+        the means of single orders lie apart. Each order is a split of its own, tuned like one.
     seeds : int or sequence of int, default=3
         Values of ``random_state``, or how many of them, from 0. A recommender without
         ``random_state`` is fitted once a fold. Tuning uses the first seed.
@@ -133,6 +130,12 @@ def compare(
     UserWarning
         Trials or final fits failed; ``comparison.trials`` and ``comparison.runs`` hold the
         errors. A recommender whose final fit failed has NaN for its means.
+    RepeatWarning
+        Test pairs of user and item are in training too. `cv` says so, or `compare` where it is no
+        splitter of this package. The protocol has the share.
+    UnknownUserWarning
+        Half or more of the test users have no training row, and rankings are compared without
+        `fold_in`.
 
     Raises
     ------
@@ -167,9 +170,12 @@ def compare(
     >>> comparison.best_params["EASE"]
     [{'regularization': 10}]
     """
-    plan = _plan(
-        recommenders, X, y, cv, metrics, search, n_trials, tuning_metric, inner_cv, seeds,
-        random_state,
+    _check_jobs(n_jobs)
+    if not isinstance(measure_memory, (bool, np.bool_)):
+        raise ValueError(f"measure_memory={measure_memory!r}; choose True or False")
+    plan = make_plan(
+        recommenders, X, y, cv, metrics, search, n_trials, tuning_metric, inner_cv, n_tie_orders,
+        seeds, random_state,
     )  # fmt: skip
     data_id = data_identity(X, y)
     store = Store(directory)
@@ -200,50 +206,13 @@ def compare(
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is to be done, checked."""
-
-    recommenders: dict[str, Any]
-    task: Task
-    folds: list[tuple[Rows, Rows]]
-    inner: list[list[tuple[Rows, Rows]]]  # by fold, row numbers of X
-    settings: dict[str, list[Settings]]  # by recommender, the own setting first
-    tuning: Task | None
-    seeds: list[int]
-    cv: Any
-    inner_cv: Any
-    n_trials: int
-
-    def protocol(self, X: Any, measure_memory: bool) -> dict[str, Any]:
-        """Return what a reader must know of how the numbers came about."""
-        columns = read_columns(X)
-        return {
-            "data": f"{len(columns.users)} rows, {len(pd.unique(columns.users))} users, "
-            f"{len(pd.unique(columns.items))} items",
-            "cv": _shown(self.cv),
-            "n_folds": len(self.folds),
-            "n_test_rows": [len(test) for _, test in self.folds],
-            "task": self.task.describe(),
-            "metrics": list(self.task.names),
-            "seeds": list(self.seeds),
-            "tuning_metric": None if self.tuning is None else self.tuning.names[0],
-            "inner_cv": None if self.tuning is None else _shown(self.inner_cv),
-            "n_trials": {
-                name: len(self.settings[name]) if self.tuning is not None else 0
-                for name in self.recommenders
-            },
-            "budget": None if self.tuning is None else self.n_trials,
-            "measure_memory": measure_memory,
-        }
-
-
-@dataclass(frozen=True, eq=False)
 class _Trial:
     """A setting on the training part of a fold."""
 
     number: int
     settings: Settings
     run: Run
+    place: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,191 +222,15 @@ class _Final:
     seed: int | None
     settings: Settings | None
     run: Run
+    place: dict[str, int]
 
 
-# --- checks ----------------------------------------------------------------------------
-
-
-def _plan(
-    recommenders: Mapping[str, Any],
-    X: Any,
-    y: Any,
-    cv: Any,
-    metrics: Any,
-    search: Mapping[str, Any] | None,
-    n_trials: int,
-    tuning_metric: Any,
-    inner_cv: Any,
-    seeds: int | Sequence[int],
-    random_state: int,
-) -> _Plan:
-    if not isinstance(recommenders, Mapping) or not recommenders:
-        raise ValueError("recommenders must be a mapping of one or more names to estimators")
-    for name, estimator in recommenders.items():
-        if isinstance(estimator, type):
-            raise TypeError(
-                f"{name!r} of recommenders is a class; give an estimator, as in "
-                f"{estimator.__name__}()"
-            )
-    check_consistent_length(read_columns(X).users, y)
-    task = _settled(read_task(metrics, y), recommenders, y)
-    for name, estimator in recommenders.items():
-        task.check(str(name), estimator, y)
-    folds = _read_folds(cv, X, y)
-    tuning, divider = None, inner_cv
-    inner: list[list[tuple[Rows, Rows]]] = [[] for _ in folds]
-    settings: dict[str, list[Settings]] = {name: [{}] for name in recommenders}
-    if search is not None:
-        tuning = _settled(_tuning_task(task, tuning_metric), recommenders, y)
-        for name, estimator in recommenders.items():
-            tuning.check(str(name), estimator, y)
-        divider = _read_inner(cv, inner_cv)
-        inner = [_inner_folds(divider, inner_cv is not None, X, y, train) for train, _ in folds]
-        settings = _read_settings(recommenders, search, n_trials, random_state)
-    elif inner_cv is not None or tuning_metric is not None:
-        raise ValueError("inner_cv and tuning_metric are for tuning: give search=")
-    return _Plan(
-        recommenders=dict(recommenders),
-        task=task,
-        folds=folds,
-        inner=inner,
-        settings=settings,
-        tuning=tuning,
-        seeds=_read_seeds(seeds),
-        cv=cv,
-        inner_cv=divider,
-        n_trials=n_trials,
-    )
-
-
-def _settled(task: Task, recommenders: Mapping[str, Any], y: Any) -> Task:
-    return task.settle(recommenders, y) if isinstance(task, RankingTask) else task
-
-
-def _read_folds(cv: Any, X: Any, y: Any) -> list[tuple[Rows, Rows]]:
-    if hasattr(cv, "split") and not isinstance(cv, str):
-        pairs = cv.split(X, y)
-    elif isinstance(cv, Iterable) and not isinstance(cv, str):
-        pairs = cv
-    else:
+def _check_jobs(n_jobs: Any) -> None:
+    number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
+    if n_jobs is not None and not number:
         raise ValueError(
-            "cv must be a splitter such as LeaveLastOut(), or a list of (train, test) row "
-            f"numbers, got {cv!r}"
+            f"n_jobs={n_jobs!r}; it must be None, an integer of at least 1, or -1 for all cores"
         )
-    folds = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
-    if not folds:
-        raise ValueError("cv holds no split")
-    return folds
-
-
-def _read_inner(cv: Any, inner_cv: Any) -> Any:
-    if inner_cv is None and not hasattr(cv, "split"):
-        raise ValueError(
-            "cv is a list of row numbers, which does not say how to divide the training rows for "
-            "tuning; give inner_cv=, as in inner_cv=LeaveLastOut()"
-        )
-    divider = cv if inner_cv is None else inner_cv
-    if not hasattr(divider, "split"):
-        raise ValueError(f"inner_cv must be a splitter such as LeaveLastOut(), got {inner_cv!r}")
-    return divider
-
-
-def _inner_folds(divider: Any, each: bool, X: Any, y: Any, train: Rows) -> list[tuple[Rows, Rows]]:
-    """Divide the training rows; return row numbers of X."""
-    y_train = None if y is None else _safe_indexing(y, train)
-    if not each:
-        divider = without_leak_warning(divider)  # it is cv, which gave its warning before
-    splits = [(train[a], train[b]) for a, b in divider.split(_safe_indexing(X, train), y_train)]
-    # of splits by time the last one trains on the most; of others any will do
-    return splits if each else splits[-1:]
-
-
-def _tuning_task(task: Task, tuning_metric: Any) -> Task:
-    if isinstance(tuning_metric, RankingScorer):
-        found: Task = RankingTask(tuning_metric)
-        if len(found.names) != 1:
-            raise ValueError(f"tuning_metric must have one metric, got {found.names}")
-        return found
-    if isinstance(task, RankingTask) and isinstance(task.scorer.candidates, Mapping):
-        raise ValueError(
-            "the given candidates are for the test rows; give tuning_metric= a scorer that ranks "
-            "held-out training rows, as in make_ranking_scorer('ndcg@10', candidates=99)"
-        )
-    name = task.names[0] if tuning_metric is None else tuning_metric
-    if name not in task.names:
-        raise ValueError(f"tuning_metric={name!r} is none of the metrics {task.names}")
-    return task.only(name)
-
-
-def _read_settings(
-    recommenders: Mapping[str, Any],
-    search: Mapping[str, Any],
-    n_trials: int,
-    random_state: int,
-) -> dict[str, list[Settings]]:
-    lacking = [name for name in recommenders if name not in search]
-    unknown = [name for name in search if name not in recommenders]
-    if lacking or unknown:
-        raise ValueError(
-            f"search must name the recommenders, {list(recommenders)}; it lacks {lacking} and has "
-            f"{unknown} besides. Give {{}} where there is nothing to tune"
-        )
-    if not isinstance(n_trials, Integral) or int(n_trials) < 1:
-        raise ValueError(f"n_trials must be an int of at least 1, got {n_trials!r}")
-    return {
-        name: _draw_settings(estimator, search[name], int(n_trials), random_state)
-        for name, estimator in recommenders.items()
-    }
-
-
-def _draw_settings(estimator: Any, space: Any, n_trials: int, random_state: int) -> list[Settings]:
-    """Return the own setting and distinct drawn ones."""
-    spaces = [space] if isinstance(space, Mapping) else list(space)
-    own = estimator.get_params()
-    for part in spaces:
-        unknown = [name for name in part if name not in own]
-        if unknown:
-            raise ValueError(
-                f"search names {unknown}, which {type(estimator).__name__} does not have; its "
-                f"parameters are {sorted(own)}"
-            )
-        seeds = [name for name in part if name in _seed_parameters(estimator)]
-        if seeds:
-            raise ValueError(
-                f"search names {seeds}, which compare sets to each of `seeds`: leave it out"
-            )
-    settings: list[Settings] = [{}]
-    if not any(spaces):
-        return settings
-    if not any(hasattr(values, "rvs") for part in spaces for values in part.values()):
-        n_drawn = min(n_trials, len(ParameterGrid(spaces)))  # else the sampler warns
-    else:
-        n_drawn = _MOST_DRAWS * n_trials  # distributions of integers may repeat themselves
-    met = set()
-    for drawn in ParameterSampler(spaces, n_drawn, random_state=random_state):
-        if len(settings) == n_trials:
-            break
-        identity = joblib.hash(sorted(drawn.items(), key=lambda pair: pair[0]))
-        is_own = all(joblib.hash(value) == joblib.hash(own[name]) for name, value in drawn.items())
-        if identity not in met and not is_own:
-            settings.append({name: _plain(value) for name, value in drawn.items()})
-        met.add(identity)
-    return settings
-
-
-def _plain(value: Any) -> Any:
-    """Return a drawn number as a user would write it."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _read_seeds(seeds: Any) -> list[int]:
-    listed = list(range(int(seeds))) if isinstance(seeds, Integral) else list(seeds)
-    fine = all(isinstance(seed, Integral) and int(seed) >= 0 for seed in listed)
-    if not listed or not fine or len(set(listed)) < len(listed):
-        raise ValueError(
-            f"seeds must be a number of at least 1, or distinct ints of 0 or more, got {seeds!r}"
-        )
-    return [int(seed) for seed in listed]
 
 
 def _check_ids_can_be_kept(X: Any) -> None:
@@ -451,26 +244,17 @@ def _check_ids_can_be_kept(X: Any) -> None:
             ) from error
 
 
-def _shown(splitter: Any) -> str:
-    return repr(splitter) if hasattr(splitter, "split") else "given rows"
-
-
 # --- runs ------------------------------------------------------------------------------
-
-
-def _seed_parameters(estimator: Any) -> list[str]:
-    names = estimator.get_params(deep=True)
-    return [n for n in names if n == "random_state" or n.endswith("__random_state")]
 
 
 def _prepared(estimator: Any, settings: Settings, seed: int) -> Any:
     # values are cloned, as GridSearchCV does: an estimator among them is fitted only once
     settings = {name: clone(value, safe=False) for name, value in settings.items()}
     model = clone(estimator).set_params(**settings)
-    return model.set_params(**dict.fromkeys(_seed_parameters(model), seed))
+    return model.set_params(**dict.fromkeys(seed_parameters(model), seed))
 
 
-def _trials(plan: _Plan) -> list[_Trial]:
+def _trials(plan: Plan) -> list[_Trial]:
     assert plan.tuning is not None
     return [
         _Trial(
@@ -485,6 +269,7 @@ def _trials(plan: _Plan) -> list[_Trial]:
                 task=plan.tuning,
                 keep_users=False,
             ),
+            plan.folds[fold].place,
         )
         for name, estimator in plan.recommenders.items()
         if len(plan.settings[name]) > 1  # a single setting need not be tried
@@ -494,7 +279,7 @@ def _trials(plan: _Plan) -> list[_Trial]:
 
 
 def _best(
-    plan: _Plan, trials: list[_Trial], records: list[Record]
+    plan: Plan, trials: list[_Trial], records: list[Record]
 ) -> dict[str, list[Settings | None]]:
     """Return the best setting by recommender and fold, None where every trial failed."""
     best: dict[str, list[Settings | None]] = {
@@ -513,24 +298,24 @@ def _best(
 
 
 def _finals(
-    plan: _Plan, best: dict[str, list[Settings | None]], measure_memory: bool
+    plan: Plan, best: dict[str, list[Settings | None]], measure_memory: bool
 ) -> list[_Final]:
     finals = []
     for name, estimator in plan.recommenders.items():
-        seeds: list[int | None] = list(plan.seeds) if _seed_parameters(estimator) else [None]
-        for fold, rows in enumerate(plan.folds):
-            settings = best[name][fold]
+        seeds: list[int | None] = list(plan.seeds) if seed_parameters(estimator) else [None]
+        for number, fold in enumerate(plan.folds):
+            settings = best[name][number]
             for seed in seeds:
                 run = Run(
                     recommender=name,
-                    fold=fold,
+                    fold=number,
                     label="result" if seed is None else f"seed {seed}",
                     estimator=_prepared(estimator, settings or {}, seed or 0),
-                    parts=(rows,),
+                    parts=((fold.train, fold.test),),
                     task=plan.task,
                     measure_memory=measure_memory,
                 )
-                finals.append(_Final(seed, settings, run))
+                finals.append(_Final(seed, settings, run, fold.place))
     return finals
 
 
@@ -580,7 +365,7 @@ def _run_frame(finals: list[_Final], records: list[Record]) -> pd.DataFrame:
     for final, record in zip(finals, records, strict=True):
         head = {
             "recommender": final.run.recommender,
-            "fold": final.run.fold,
+            **final.place,
             "seed": final.seed,
         }
         values = record.get("values", dict.fromkeys(final.run.task.names, np.nan))
@@ -602,7 +387,7 @@ def _user_frame(finals: list[_Final], records: list[Record]) -> pd.DataFrame:
                 pd.DataFrame(
                     {
                         "recommender": final.run.recommender,
-                        "fold": final.run.fold,
+                        **final.place,
                         "seed": pd.array([final.seed] * len(values), dtype="Int64"),
                         "metric": metric,
                         "user": record["users"],
@@ -610,12 +395,13 @@ def _user_frame(finals: list[_Final], records: list[Record]) -> pd.DataFrame:
                     }
                 )
             )
-    names = ["recommender", "fold", "seed", "metric", "user", "value"]
+    names = ["recommender", *finals[0].place, "seed", "metric", "user", "value"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 
 
 def _trial_frame(trials: list[_Trial], records: list[Record]) -> pd.DataFrame:
-    names = ["recommender", "fold", "trial", "params", "value", "seconds", "cpu_seconds", "error"]
+    place = trials[0].place if trials else ["fold"]
+    names = ["recommender", *place, "trial", "params", "value", "seconds", "cpu_seconds", "error"]
     rows = []
     for trial, record in zip(trials, records, strict=True):
         failed = record["error"] is not None
@@ -623,7 +409,7 @@ def _trial_frame(trials: list[_Trial], records: list[Record]) -> pd.DataFrame:
         rows.append(
             {
                 "recommender": trial.run.recommender,
-                "fold": trial.run.fold,
+                **trial.place,
                 "trial": trial.number,
                 "params": trial.settings,
                 "value": np.nan if failed else next(iter(record["values"].values())),

@@ -34,9 +34,11 @@ class Comparison:
     frame : DataFrame of shape (n_recommenders, 2 * n_metrics)
         Mean and standard deviation ("std", NaN for a single run) over folds and seeds; columns
         are pairs of metric and statistic. Where candidates are drawn several times, "draw_std" is
-        the mean over runs of the standard deviation over draws.
+        the mean over runs of the standard deviation over draws. Where orders of ties are repeated,
+        "tie_std", "tie_min" and "tie_max" are those of the means of single orders.
     runs : DataFrame
-        A row for each recommender, fold and seed: metrics, seconds, memory in bytes, number of
+        A row for each recommender, fold and seed, and order of ties where these are repeated:
+        metrics, seconds, memory in bytes, number of
         parameters, error if it failed. The seed is missing where a recommender takes none.
     per_user : DataFrame
         Long: recommender, fold, seed, metric, user, value. For "neg_root_mean_squared_error" it
@@ -94,9 +96,19 @@ class Comparison:
             draws = f"{metric} (std over draws)"
             if draws in self.runs:
                 columns[metric, "draw_std"] = groups[draws].mean()
+            if "tie_order" in self.runs:
+                orders = self._means_of_orders(metric)
+                columns[metric, "tie_std"] = orders.std(axis=1, ddof=1, skipna=False)
+                columns[metric, "tie_min"] = orders.min(axis=1, skipna=False)
+                columns[metric, "tie_max"] = orders.max(axis=1, skipna=False)
         frame = pd.DataFrame(columns).reindex(self.recommenders)
         frame.columns = pd.MultiIndex.from_tuples(list(columns), names=["metric", "statistic"])
         return frame
+
+    def _means_of_orders(self, metric: str) -> pd.DataFrame:
+        """Return recommenders by orders of ties, means over folds and seeds."""
+        groups = self.runs.groupby(["recommender", "tie_order"], sort=False)[metric]
+        return groups.agg(lambda values: values.mean(skipna=False)).unstack()
 
     def _costs(self) -> pd.DataFrame:
         groups = self.runs.groupby("recommender", sort=False)
@@ -249,11 +261,13 @@ class Comparison:
         p = self.protocol
         n_test = p["n_test_rows"]
         rows = f"{n_test[0]}" if len(set(n_test)) == 1 else f"{min(n_test)} to {max(n_test)}"
+        over = "folds" if p["n_tie_orders"] is None else "folds, orders of ties"
         notes = [
             f"Data: {p['data']}. Held out by {p['cv']}: {p['n_folds']} fold(s) of {rows} test "
             "rows.",
+            *self._notes_on_the_split(),
             f"Task: {p['task']}.",
-            f"Mean ± standard deviation over folds and seeds; seeds {p['seeds']}, one run a fold "
+            f"Mean ± standard deviation over {over} and seeds; seeds {p['seeds']}, one run a fold "
             "for recommenders without random_state.",
         ]
         if p["budget"] is None:
@@ -275,6 +289,35 @@ class Comparison:
             notes.append(f"{name} failed: {error}")
         # a note is a line: reprs and errors may have several
         return [" ".join(note.split()) for note in notes]
+
+    def _notes_on_the_split(self) -> list[str]:
+        """Return what the split does to the values."""
+        p, notes = self.protocol, []
+        if p["repeated_pairs"]:
+            notes.append(
+                f"Repeated pairs: {100 * p['repeated_pairs']:.3g}% of the test pairs of user and "
+                "item are in training too."
+            )
+        if p["unknown_users"]:
+            share = 100 * p["unknown_users"]
+            notes.append(f"Unknown users: {share:.3g}% of the test users have no training row.")
+        tied, n_orders = p["tied_users"], p["n_tie_orders"]
+        if tied is not None and tied["n_tied"]:
+            rule = "chance decides"
+            if n_orders is not None:
+                rule += f", {n_orders} times"
+            elif p["ties"] == "order":
+                rule = "the order of rows decides"
+            notes.append(
+                f"Ties: equal timestamps leave it open which rows are held out for "
+                f"{tied['n_tied']} of {tied['n_tested']} users; {rule}."
+            )
+        if n_orders is not None:
+            metric = self.metrics[0]
+            low, high = self.frame[metric, "tie_min"], self.frame[metric, "tie_max"]
+            ranges = (f"{name} {low[name]:.4f} to {high[name]:.4f}" for name in self.frame.index)
+            notes.append(f"{metric} of single orders of ties: {', '.join(ranges)}.")
+        return notes
 
     def __repr__(self) -> str:
         return self.table()

@@ -1,4 +1,4 @@
-"""Splitters for interaction logs: which rows are held out, and of whom.
+"""Splitters that hold out a few rows of each user.
 
 Ordinary splitters draw rows without regard to whose they are and when they happened, so a
 user can lose the whole history. Those here read user and timestamp from X. All of them
@@ -11,100 +11,35 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 
-from skattrec.checks import check_count, check_threshold
-from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns, read_target
+from skattrec.checks import check_choices, check_count, check_seed, check_threshold, draw_seed
+from skattrec.data.interactions import Codes, read_columns, read_target
+from skattrec.model_selection._splitter import (
+    Hashes,
+    InteractionSplit,
+    LeakWarning,
+    Log,
+    id_hashes,
+    scramble,
+)
 
-Hashes = NDArray[np.uint64]
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the step of a SplitMix64 stream
 
 
-class LeakWarning(UserWarning):
-    """A split trains on interactions that happened after test interactions.
+class _PerUserSplit(InteractionSplit):
+    """Test rows are the last few of each user, in an order that a subclass gives.
 
-    `LeaveLastOut` and `HistoryTruncation` give it, once in each call of ``split``. Their parameter
-    ``leak="ignore"`` turns it off for one splitter, and
-    ``warnings.filterwarnings("ignore", category=LeakWarning)`` for all.
+    With ``repeated_pairs="together"`` all of this is about pairs of user and item instead of
+    rows: a pair stands at its last row, and its other rows go where that one goes.
     """
 
-
-class _InteractionSplit(BaseCrossValidator):
-    """What the splitters share: they read X by its columns, and ignore groups."""
-
-    def split(
-        self, X: Any, y: ArrayLike | None = None, groups: Any = None
-    ) -> Iterator[tuple[Codes, Codes]]:
-        """Yield the training rows and the test rows of each split.
-
-        Parameters
-        ----------
-        X : frame or array-like of shape (n_rows, at least 2)
-            Interactions: columns ``user``, ``item`` and ``timestamp`` of a frame, or the first
-            three columns of an array. Rows with equal timestamps follow each other in the
-            order of the rows.
-        y : array-like of shape (n_rows,), default=None
-            Ratings or labels; read only where the splitter has a ``positive_threshold``.
-        groups : object, default=None
-            Ignored with a warning; the users are the groups. It exists for API compatibility.
-
-        Yields
-        ------
-        train : ndarray of int of shape (n_train,)
-            Positions of the training rows in X, ascending.
-        test : ndarray of int of shape (n_test,)
-            Positions of the test rows in X, ascending.
-
-        Raises
-        ------
-        ValueError
-            A parameter is out of its range, X or y cannot be read, or X leaves nothing to
-            train on or nothing to test on.
-        """
-        if groups is not None:
-            warnings.warn(
-                f"The groups parameter is ignored by {type(self).__name__}; users are the groups",
-                UserWarning,
-                stacklevel=2,
-            )
-        self._check_parameters()
-        columns = read_columns(X)
-        check_consistent_length(columns.users, y)
-        yield from self._iter_splits(columns, y)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : object, default=None
-            Ignored, they exist for API compatibility.
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return 1
-
-    @abstractmethod
-    def _check_parameters(self) -> None: ...
-
-    @abstractmethod
-    def _iter_splits(
-        self, columns: Columns, y: ArrayLike | None
-    ) -> Iterator[tuple[Codes, Codes]]: ...
-
-
-class _PerUserSplit(_InteractionSplit):
-    """Test rows are the last few of each user, in an order that a subclass gives."""
-
     positive_threshold: float | None
+    repeated_pairs: str
 
     @abstractmethod
     def _n_test(self, counts: Codes) -> Codes:
@@ -114,40 +49,59 @@ class _PerUserSplit(_InteractionSplit):
     def _requirement(self) -> tuple[int, str]:
         """Return the least number of rows of a user who gives test rows, and a way out."""
 
-    def _iter_orders(
-        self, vocabulary: Vocabulary, users: Codes, times: NDArray[Any]
-    ) -> Iterator[NDArray[Any]]:
-        """Yield, for each split, keys by which each user's rows are sorted."""
-        yield times
+    @abstractmethod
+    def _iter_orders(self, log: Log, rows: Codes) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield, for each split, keys by which each user's rows are sorted, the last one first."""
 
-    def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
-        n_rows = len(columns.users)
-        rows = self._candidates(y, n_rows)
-        vocabulary, users = Vocabulary.from_values(columns.users)
-        users = users[rows]
-        times = rows if columns.timestamps is None else columns.timestamps[rows]
-        counts = np.bincount(users, minlength=len(vocabulary))
+    def _check_common(self) -> None:
+        check_threshold(self.positive_threshold, optional=True)
+        check_choices(self, {"repeated_pairs": ("warn", "ignore", "together")})
+
+    def _iter_splits(self, log: Log, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
+        for chosen in self._iter_chosen(log, y):
+            is_test = np.zeros(log.n_rows, dtype=bool)
+            if self.repeated_pairs == "together":
+                is_tested = np.zeros(log.n_pairs, dtype=bool)
+                is_tested[log.pairs[chosen]] = True
+                is_test[is_tested[log.pairs]] = True
+            else:
+                is_test[chosen] = True
+            yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+    def _iter_chosen(self, log: Log, y: ArrayLike | None) -> Iterator[Codes]:
+        """Yield the rows that are held out; of a pair that is kept together, its last one."""
+        rows = self._rows_that_count(log, y)
+        users = log.users[rows]
+        n_test = self._n_test_of_users(log, rows)
+        for keys in self._iter_orders(log, rows):
+            yield rows[_places_from_end(users, *keys) < n_test[users]]
+
+    def _n_test_of_users(self, log: Log, rows: Codes) -> Codes:
+        counts = np.bincount(log.users[rows], minlength=len(log.vocabulary))
         n_test = self._n_test(counts)
         if not n_test.any():
             raise ValueError(self._nothing_to_test(int(counts.max())))
-        for keys in self._iter_orders(vocabulary, users, times):
-            is_test = np.zeros(n_rows, dtype=bool)
-            is_test[rows[_places_from_end(users, keys) < n_test[users]]] = True
-            yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
+        return n_test
 
-    def _candidates(self, y: ArrayLike | None, n_rows: int) -> Codes:
-        """Return the rows that may be test rows: all, or the positive ones."""
-        if self.positive_threshold is None or y is None:
-            return np.arange(n_rows)
-        return np.flatnonzero(read_target(y, n_rows) > self.positive_threshold)
+    def _rows_that_count(self, log: Log, y: ArrayLike | None) -> Codes:
+        """Return the rows that may be held out: all, or the positive ones, of a pair the last."""
+        rows = np.arange(log.n_rows)
+        if self.positive_threshold is not None and y is not None:
+            rows = np.flatnonzero(read_target(y, log.n_rows) > self.positive_threshold)
+        if self.repeated_pairs == "together" and len(rows):
+            rows = np.sort(rows[_places_from_end(log.pairs[rows], log.times(rows)) == 0])
+        return rows
 
     def _nothing_to_test(self, most: int) -> str:
         needed, way_out = self._requirement()
         threshold = self.positive_threshold
-        kind = "rows" if threshold is None else f"rows with y > {threshold}"
+        kind = "pairs" if self.repeated_pairs == "together" else "rows"
+        if threshold is not None:
+            kind += f" with y > {threshold}"
+        shown = " ".join(repr(self).split())
         return (
-            f"{self!r} needs a user with at least {needed} {kind}, but no user of X has more "
-            f"than {most}; {way_out}"
+            f"{shown} needs a user with at least {needed} {kind}, but no user of X has more than "
+            f"{most}; {way_out}"
         )
 
 
@@ -157,7 +111,7 @@ class _LeaveOut(_PerUserSplit):
     n_items: int
 
     def _n_test(self, counts: Codes) -> Codes:
-        return np.clip(counts - 1, 0, self.n_items)
+        return np.minimum(np.maximum(counts - 1, 0), min(self.n_items, int(counts.max())))
 
     def _requirement(self) -> tuple[int, str]:
         return 2, "one of them stays in training: use a log with longer histories"
@@ -167,13 +121,70 @@ class _LatestOut(_PerUserSplit):
     """Test rows are the latest of each user: others' training rows may be later."""
 
     leak: str
+    ties: str
+    random_state: Any
 
-    def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
-        for train, test in super()._iter_splits(columns, y):
+    def tied_users(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the users of whom equal timestamps leave it open which rows are held out.
+
+        The cut between a user's training and test rows falls into rows with one timestamp.
+        `ties` says what decides then.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_rows, at least 2)
+            Interactions, as in `split`.
+        y : array-like of shape (n_rows,), default=None
+            Ratings or labels, read only with a `positive_threshold`.
+
+        Returns
+        -------
+        users : ndarray of shape (n_tied,)
+            Their ids, sorted. Empty for X without timestamps, where nothing is tied.
+
+        Examples
+        --------
+        >>> from skattrec.model_selection import LeaveLastOut
+        >>> X = [["ann", "x", 1], ["ann", "y", 1], ["bob", "x", 1], ["bob", "y", 2]]
+        >>> LeaveLastOut().tied_users(X)
+        array(['ann'], dtype=object)
+        """
+        self._check_parameters()
+        columns = read_columns(X)
+        check_consistent_length(columns.users, y)
+        log = Log(columns)
+        rows = self._rows_that_count(log, y)
+        n_test = self._n_test_of_users(log, rows)
+        users, times = log.users[rows], log.times(rows)
+        places = _places_from_end(users, times)
+        # the earliest test row of each user who is tested, and the training row before it
+        earliest = np.flatnonzero(places == n_test[users] - 1)
+        before = np.flatnonzero((places == n_test[users]) & (n_test[users] > 0))
+        earliest = earliest[np.argsort(users[earliest])]
+        before = before[np.argsort(users[before])]
+        tied = users[earliest][times[earliest] == times[before]]
+        return log.vocabulary.ids[tied]
+
+    def _iter_orders(self, log: Log, rows: Codes) -> Iterator[tuple[NDArray[Any], ...]]:
+        times = log.times(rows)
+        if self.ties == "order" or log.timestamps is None:
+            yield (times,)
+            return
+        # a hash of the pair and the seed, so that neither other rows nor their order matter
+        salt = scramble(np.array([draw_seed(self.random_state)], dtype=np.uint64) + _GOLDEN)
+        users = scramble(id_hashes(log.vocabulary.ids) ^ salt)[log.users[rows]]
+        yield scramble(users ^ id_hashes(log.columns.items[rows])), times
+
+    def _iter_chosen(self, log: Log, y: ArrayLike | None) -> Iterator[Codes]:
+        for chosen in super()._iter_chosen(log, y):
             # without timestamps nothing says what happened first among different users
-            if self.leak == "warn" and columns.timestamps is not None:
-                self._warn_of_leak(columns.timestamps[train], columns.timestamps[test])
-            yield train, test
+            if self.leak == "warn" and log.timestamps is not None:
+                is_train = np.ones(log.n_rows, dtype=bool)
+                is_train[chosen] = False
+                if self.repeated_pairs == "together":
+                    is_train &= ~np.isin(log.pairs, log.pairs[chosen])
+                self._warn_of_leak(log.timestamps[is_train], log.timestamps[chosen])
+            yield chosen
 
     def _warn_of_leak(self, train_times: NDArray[Any], test_times: NDArray[Any]) -> None:
         mean, most = _later_shares(train_times, test_times)
@@ -185,12 +196,16 @@ class _LatestOut(_PerUserSplit):
             f"({100 * most:.3g}% after the earliest one). Report GlobalTimeSplit beside it; "
             "leak='ignore' turns this warning off",
             LeakWarning,
-            stacklevel=4,  # whoever asks for the split
+            stacklevel=5,  # whoever asks for the split
         )
 
-    def _check_leak(self) -> None:
+    def _check_latest(self) -> None:
+        self._check_common()
         if not isinstance(self.leak, str) or self.leak not in ("warn", "ignore"):
             raise ValueError(f"leak must be 'warn' or 'ignore', got {self.leak!r}")
+        check_choices(self, {"ties": ("order", "random")})
+        if self.ties == "random":
+            check_seed(self.random_state)
 
 
 class LeaveLastOut(_LatestOut, _LeaveOut):
@@ -211,11 +226,27 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
         rows.
     leak : {"warn", "ignore"}, default="warn"
         What to do where X has timestamps and training rows are later than test rows.
+    ties : {"order", "random"}, default="order"
+        What decides where the cut falls into rows of a user with one timestamp: the order of the
+        rows in X, or chance. `tied_users` says whom it concerns. Chance is a hash of
+        `random_state`, the user and the item, so that neither other users' rows nor the order of
+        rows matter. X without timestamps has no ties: its row order is the time order.
+    random_state : int, RandomState instance or None, default=0
+        Seed of ``ties="random"``; with None, or a RandomState instance, each call of `split`
+        gives another order.
+    repeated_pairs : {"warn", "ignore", "together"}, default="warn"
+        What to do with pairs of user and item that have rows on both sides: warn of the share of
+        test pairs that have, or not, or keep all rows of a pair on one side, "together".
+        Then pairs are counted instead of rows: each user's last `n_items` pairs are held out, a
+        pair standing at its last row, and with them their earlier rows, whatever y says of
+        these.
 
     Warns
     -----
     LeakWarning
         Some training rows are later than test rows, and how large a share of them.
+    RepeatWarning
+        Test pairs are in the training rows too, and how large a share of them.
 
     See Also
     --------
@@ -231,8 +262,8 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
     share of training rows that are later than some test row. Of X without timestamps nothing is
     known and nothing is said.
 
-    Keep the rows of a pair that occurs repeatedly only once: otherwise a test item may be among
-    the items already seen.
+    Of a user whose last `n_items` rows are all of one pair, or of pairs in training, nothing is
+    left to recommend: a model that remembers gets full marks for it.
 
     References
     ----------
@@ -272,15 +303,20 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
         *,
         positive_threshold: float | None = None,
         leak: str = "warn",
+        ties: str = "order",
+        random_state: int | np.random.RandomState | None = 0,
+        repeated_pairs: str = "warn",
     ):
         self.n_items = n_items
         self.positive_threshold = positive_threshold
         self.leak = leak
+        self.ties = ties
+        self.random_state = random_state
+        self.repeated_pairs = repeated_pairs
 
     def _check_parameters(self) -> None:
         check_count(self.n_items, "n_items")
-        check_threshold(self.positive_threshold, optional=True)
-        self._check_leak()
+        self._check_latest()
 
 
 class LeaveRandomOut(_LeaveOut):
@@ -300,9 +336,19 @@ class LeaveRandomOut(_LeaveOut):
         If a number, only rows with ``y > positive_threshold`` count: they alone become test
         rows, and one of *them* stays in training. The user's other rows are for training.
         Without y each row is a positive. None counts all rows.
+    repeated_pairs : {"warn", "ignore", "together"}, default="warn"
+        What to do with pairs of user and item that have rows on both sides: warn of the share of
+        test pairs that have, or not, or keep all rows of a pair on one side, "together".
+        Then pairs are drawn instead of rows, `n_items` of each user, with all their rows,
+        whatever y says of these.
     random_state : int, RandomState instance or None, default=None
         An int gives the same splits in each call of `split`; with None, or a RandomState
         instance, each call gives other ones.
+
+    Warns
+    -----
+    RepeatWarning
+        Test pairs are in the training rows too, and how large a share of them.
 
     See Also
     --------
@@ -330,11 +376,13 @@ class LeaveRandomOut(_LeaveOut):
         n_splits: int = 5,
         *,
         positive_threshold: float | None = None,
+        repeated_pairs: str = "warn",
         random_state: int | np.random.RandomState | None = None,
     ):
         self.n_items = n_items
         self.n_splits = n_splits
         self.positive_threshold = positive_threshold
+        self.repeated_pairs = repeated_pairs
         self.random_state = random_state
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -354,28 +402,20 @@ class LeaveRandomOut(_LeaveOut):
     def _check_parameters(self) -> None:
         check_count(self.n_items, "n_items")
         check_count(self.n_splits, "n_splits")
-        check_threshold(self.positive_threshold, optional=True)
+        self._check_common()
 
-    def _iter_orders(
-        self, vocabulary: Vocabulary, users: Codes, times: NDArray[Any]
-    ) -> Iterator[Hashes]:
-        seed = None
-        if self.random_state is not None:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+    def _iter_orders(self, log: Log, rows: Codes) -> Iterator[tuple[Hashes]]:
+        seed = None if self.random_state is None else draw_seed(self.random_state)
+        rng = np.random.default_rng(seed)
         limit = np.iinfo(np.uint64).max
-        salts = np.random.default_rng(seed).integers(
-            limit, size=self.n_splits, dtype=np.uint64, endpoint=True
-        )
-        ids = vocabulary.ids
-        if ids.dtype.kind == "f" and not (ids % 1).any():
-            ids = ids.astype(np.int64)  # the same ids, from an array that is float for its times
-        hashes = pd.util.hash_array(ids.astype(object) if ids.dtype.kind in "US" else ids)
-        places = _places_from_end(users, times).astype(np.uint64)
-        for salt in salts:
+        hashes, users = id_hashes(log.vocabulary.ids), log.users[rows]
+        places = _places_from_end(users, log.times(rows)).astype(np.uint64)
+        for _ in range(self.n_splits):
+            salt = rng.integers(limit, dtype=np.uint64, endpoint=True)
             # One SplitMix64 stream for each user, read at the row's place in time: that is
             # what keeps a user's draws apart from the rest of the log.
-            starts = _scramble(hashes ^ salt)
-            yield _scramble(starts[users] + places * np.uint64(0x9E3779B97F4A7C15))
+            starts = scramble(hashes ^ salt)
+            yield (scramble(starts[users] + places * _GOLDEN),)
 
 
 class HistoryTruncation(_LatestOut):
@@ -398,11 +438,26 @@ class HistoryTruncation(_LatestOut):
         rows.
     leak : {"warn", "ignore"}, default="warn"
         What to do where X has timestamps and training rows are later than test rows.
+    ties : {"order", "random"}, default="order"
+        What decides where the cut falls into rows of a user with one timestamp: the order of the
+        rows in X, or chance. `tied_users` says whom it concerns. Chance is a hash of
+        `random_state`, the user and the item, so that neither other users' rows nor the order of
+        rows matter. X without timestamps has no ties: its row order is the time order.
+    random_state : int, RandomState instance or None, default=0
+        Seed of ``ties="random"``; with None, or a RandomState instance, each call of `split`
+        gives another order.
+    repeated_pairs : {"warn", "ignore", "together"}, default="warn"
+        What to do with pairs of user and item that have rows on both sides: warn of the share of
+        test pairs that have, or not, or keep all rows of a pair on one side, "together".
+        Then pairs are counted instead of rows, in `n_recent` and `min_train`; a pair stands at
+        its last row, and its earlier rows go where that one goes, whatever y says of these.
 
     Warns
     -----
     LeakWarning
         Some training rows are later than test rows; the shares are those of `LeaveLastOut`.
+    RepeatWarning
+        Test pairs are in the training rows too, and how large a share of them.
 
     See Also
     --------
@@ -430,155 +485,39 @@ class HistoryTruncation(_LatestOut):
         min_train: int = 1,
         positive_threshold: float | None = None,
         leak: str = "warn",
+        ties: str = "order",
+        random_state: int | np.random.RandomState | None = 0,
+        repeated_pairs: str = "warn",
     ):
         self.n_recent = n_recent
         self.min_train = min_train
         self.positive_threshold = positive_threshold
         self.leak = leak
+        self.ties = ties
+        self.random_state = random_state
+        self.repeated_pairs = repeated_pairs
 
     def _check_parameters(self) -> None:
         check_count(self.n_recent, "n_recent")
         check_count(self.min_train, "min_train")
-        check_threshold(self.positive_threshold, optional=True)
-        self._check_leak()
+        self._check_latest()
 
     def _n_test(self, counts: Codes) -> Codes:
+        # as a Python int: the sum may be too large for an array of counts
+        if int(self.n_recent) + int(self.min_train) > counts.max():
+            return np.zeros_like(counts)
         return np.where(counts >= self.n_recent + self.min_train, self.n_recent, 0)
 
     def _requirement(self) -> tuple[int, str]:
         return self.n_recent + self.min_train, "lower n_recent or min_train"
 
 
-class GlobalTimeSplit(_InteractionSplit):
-    """Train on what happened before one moment, test on what happened from then on.
+def _places_from_end(users: Codes, *keys: NDArray[Any]) -> Codes:
+    """Return how many of its user's rows come after each row, by the last key, then the others.
 
-    The latest rows of the whole log are the test rows, so no training row is later than a
-    test row, whoever's it is. Rows with equal timestamps are never divided, so the later side
-    may hold more rows than asked for.
-
-    Test rows of users without a training row are left out of both sides, since a user without
-    a history cannot be served by history; with many new users that is a large share of them
-    (compare ``len(test)`` with `test_size`). Items that no training row mentions stay in the
-    test rows.
-
-    Parameters
-    ----------
-    test_size : float or int, default=0.2
-        Share of the rows on the later side, between 0 and 1 and rounded up, or their number.
-    n_splits : int, default=1
-        Number of splits. The last one tests on the latest `test_size` of the rows, the one before
-        it on as many rows just before those, and so on back in time, as `TimeSeriesSplit` does;
-        each trains on all that is earlier than its test rows.
-
-    See Also
-    --------
-    LeaveLastOut : Each user with two rows or more is tested, at the price of leakage.
-
-    References
-    ----------
-    .. [1] Ji, Y., et al. (2023). A critical study on data leakage in recommender system
-       offline evaluation. ACM Transactions on Information Systems, 41(3).
-       https://doi.org/10.1145/3569930
-
-    Examples
-    --------
-    User 3 is new after the cut:
-
-    >>> import pandas as pd
-    >>> from skattrec.model_selection import GlobalTimeSplit
-    >>> X = pd.DataFrame({
-    ...     "user": [1, 1, 2, 3, 2],
-    ...     "item": [10, 11, 10, 10, 11],
-    ...     "timestamp": pd.to_datetime(
-    ...         ["2024-01-01", "2024-03-01", "2024-01-05", "2024-03-02", "2024-01-09"]
-    ...     ),
-    ... })
-    >>> for train, test in GlobalTimeSplit(test_size=0.4).split(X):
-    ...     print(train, test)
-    [0 2 4] [1]
+    Ties in all keys keep the row order.
     """
-
-    def __init__(self, test_size: float | int = 0.2, n_splits: int = 1):
-        self.test_size = test_size
-        self.n_splits = n_splits
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of splits, the parameter `n_splits`.
-
-        Parameters
-        ----------
-        X, y, groups : object, default=None
-            Ignored, they exist for API compatibility.
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
-
-    def _check_parameters(self) -> None:
-        check_count(self.n_splits, "n_splits")
-        size = self.test_size
-        is_number = isinstance(size, Real) and not isinstance(size, bool)
-        is_count = is_number and isinstance(size, Integral)
-        if not is_number or not (size >= 1 if is_count else 0 < size < 1):
-            raise ValueError(
-                "test_size must be a share between 0 and 1 (both excluded) or a number of rows, "
-                f"an integer of at least 1, got {size!r}"
-            )
-
-    def _iter_splits(self, columns: Columns, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]:
-        times, n_rows = columns.timestamps, len(columns.users)
-        if times is None:
-            raise ValueError(
-                "GlobalTimeSplit needs timestamps, and X has none; add a column 'timestamp' to "
-                "the frame (the third column of an array), or use LeaveLastOut, which can take "
-                "the row order as the time order"
-            )
-        size = self.test_size
-        n_test = int(size if isinstance(size, Integral) else np.ceil(size * n_rows))
-        each = f" in each of {self.n_splits} splits" if self.n_splits > 1 else ""
-        if n_test * self.n_splits >= n_rows:
-            raise ValueError(
-                f"test_size={size!r} asks for {n_test} test rows{each}, but X has only {n_rows} "
-                "row(s) and some must stay in training; lower test_size or use a longer log"
-            )
-        # a split's test rows are earlier than this: nothing limits those of the last one
-        ends = np.sort(times)[n_rows - n_test * np.arange(self.n_splits, 0, -1)]
-        vocabulary, users = Vocabulary.from_values(columns.users)
-        for split, cut in enumerate(ends):
-            before = times < cut
-            if not before.any():
-                raise ValueError(
-                    f"test_size={size!r} leaves no training row: the latest "
-                    f"{n_test * (self.n_splits - split)} row(s) reach "
-                    f"back to the earliest timestamp of X, and rows with equal timestamps "
-                    "are not divided; lower test_size or use finer timestamps"
-                )
-            later = ~before
-            if split + 1 < len(ends):
-                later &= times < ends[split + 1]
-            if not later.any():
-                raise ValueError(
-                    f"test_size={size!r} leaves split {split} without a test row: its {n_test} "
-                    "row(s) have the same timestamp as the next split's, and rows with equal "
-                    "timestamps are not divided; raise test_size or use finer timestamps"
-                )
-            has_history = np.zeros(len(vocabulary), dtype=bool)
-            has_history[users[before]] = True
-            is_test = later & has_history[users]
-            if not is_test.any():
-                raise ValueError(
-                    f"test_size={size!r} leaves no test row: none of the users of the latest "
-                    f"{int(later.sum())} row(s) has an earlier row to train on; change "
-                    "test_size, or use LeaveLastOut"
-                )
-            yield np.flatnonzero(before), np.flatnonzero(is_test)
-
-
-def _places_from_end(users: Codes, keys: NDArray[Any]) -> Codes:
-    """Return how many of its user's rows come after each row; ties keep the row order."""
-    order = np.lexsort((keys, users))
+    order = np.lexsort((*keys, users))
     counts = np.bincount(users)
     places = np.empty_like(order)
     places[order] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(order))
@@ -590,10 +529,3 @@ def _later_shares(train_times: NDArray[Any], test_times: NDArray[Any]) -> tuple[
     ordered = np.sort(train_times)
     n_later = len(ordered) - np.searchsorted(ordered, test_times, side="right")
     return float(n_later.mean() / len(ordered)), float(n_later.max() / len(ordered))
-
-
-def _scramble(values: Hashes) -> Hashes:
-    """Return the output function of SplitMix64 (Steele, Lea & Flood, 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

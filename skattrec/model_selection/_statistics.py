@@ -17,7 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pandas.api.types import is_numeric_dtype
 from scipy import stats
+
+from skattrec.checks import check_count
 
 Floats = NDArray[np.float64]
 
@@ -83,8 +86,9 @@ def paired_tests(
 
     Raises
     ------
-    ValueError
-        Fewer than two methods or users, an unknown reference, a parameter out of its range.
+    ValueError, TypeError
+        Fewer than two methods or users, an unknown reference, a parameter out of its range;
+        `values` is no frame of numbers.
 
     Notes
     -----
@@ -110,12 +114,23 @@ def paired_tests(
       method  difference  p_permutation
     0    new       0.133          0.031
     """
+    if not isinstance(values, pd.DataFrame):
+        raise TypeError(
+            "values must be a pandas DataFrame with a row for each user and a column for each "
+            f"method, got {values!r}"
+        )
+    if not values.columns.is_unique:
+        raise ValueError(f"values has several columns of one name: {list(values.columns)}")
+    for name, dtype in values.dtypes.items():
+        if not is_numeric_dtype(dtype):
+            raise TypeError(f"values must hold numbers, but column {name!r} has dtype {dtype}")
+    check_count(random_state, "random_state", least=0)
     if values.shape[1] < 2:
         raise ValueError(f"values must have two methods or more, got {list(values.columns)}")
     _check_resampling(n_resamples, confidence_level)
     if reference is None:
         pairs = [(b, a) for a, b in combinations(values.columns, 2)]
-    elif reference in values.columns:
+    elif reference in list(values.columns):
         pairs = [(name, reference) for name in values.columns if name != reference]
     else:
         raise ValueError(f"reference={reference!r} is none of the methods {list(values.columns)}")

@@ -7,7 +7,7 @@ into the value of each metric, with values of single users for paired tests.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 
 from skattrec.data.interactions import read_columns, read_target
 from skattrec.metrics import RankingScorer
-from skattrec.metrics._candidates import predict_scores
+from skattrec.metrics._candidates import predict_scores, user_index
 
 Values = NDArray[np.float64]
 
@@ -69,6 +69,11 @@ def read_task(metrics: Any, y: Any) -> Task:
     """Return the task of a scorer, or of the names of metrics of one kind."""
     if isinstance(metrics, RankingScorer):
         return RankingTask(metrics)
+    if not isinstance(metrics, Iterable):
+        raise TypeError(
+            "metrics must be a name, a list of names or a scorer of make_ranking_scorer, got "
+            f"{metrics!r}"
+        )
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     kinds = {_kind(name) for name in names}
     if len(kinds) != 1 or len(set(names)) < len(names):
@@ -94,11 +99,13 @@ def _read_labels(metric: str, y: Any) -> tuple[float, float]:
 
 
 def _kind(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"Unknown metric {name!r} in metrics; {_valid_names()}")
     if name in _RATING:
         return "rating"
     if name in _CLICK:
         return "click"
-    if isinstance(name, str) and ("@" in name or name in ("mrr", "auc")):
+    if "@" in name or name in ("mrr", "auc"):
         return "ranking"
     raise ValueError(f"Unknown metric {name!r}; {_valid_names()}")
 
@@ -163,7 +170,9 @@ class RankingTask(Task):
         if scorer.interactions is None and scorer.fold_in is None:
             # what is drawn must not depend on what an estimator says it saw
             scorer = scorer.with_interactions(X_train)
-        found = scorer.evaluate(estimator, X, y)
+        # training rows say what is repeated, of estimators that do not know too; of users that
+        # fit never saw `compare` has warned
+        found = scorer._evaluate(estimator, X, y, training=X_train, warn=False)
         draws = {name: found.per_draw[name].tolist() for name in self.names}
         return Evaluation(found.means, found.per_user, draws)
 
@@ -204,6 +213,8 @@ class RankingTask(Task):
             )
         if scorer.positive_threshold is not None:
             text += f"; rows with y > {scorer.positive_threshold:g} are positives"
+        if scorer.repeated_pairs == "drop":
+            text += "; pairs that training has are left out"
         if scorer.fold_in is not None:
             text += f"; test users give their histories at scoring time ({scorer.fold_in!r})"
         return text
@@ -277,7 +288,7 @@ class _PairTask(Task):
     def evaluate(self, estimator: Any, X_train: Any, X: Any, y: Any) -> Evaluation:
         target = self._target(y)
         predicted = self._predict(estimator, X)
-        users = pd.Index(read_columns(X).users, name="user")
+        users = user_index(read_columns(X).users)
         per_user = {}
         for name in self.names:
             losses = self.metrics[name].losses

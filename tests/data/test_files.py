@@ -255,7 +255,10 @@ def test_cut_archives_are_named(write):
 @pytest.mark.parametrize("url", ["https://example.org/a.csv", "s3://b/a.csv", "file:///etc/a.csv"])
 def test_a_url_is_not_opened(url):
     for read in (read_log, lambda url: read_attributes(url, id="item")):
-        with pytest.raises(ValueError, match=r"is an address, and only files on this machine are read; download it"):
+        with pytest.raises(
+            ValueError,
+            match=r"is an address, and only files on this machine",
+        ):
             read(url)
 
 

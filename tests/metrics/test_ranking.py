@@ -348,3 +348,32 @@ def test_k_must_be_a_positive_integer(k):
 def test_tie_rate_is_the_share_of_positives_that_share_their_score():
     ranked = RankedPositives.from_rows([1, 1, 1, 0, 1, 0], [3, 2, 2, 1, 1, 0], [0] * 4 + [1] * 2)
     assert tie_rate(ranked) == 0.5
+
+
+# --- parameters and data of the wrong kind -------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["hit_rate", "precision", "recall", "ndcg", "map", "mrr"])
+def test_a_cut_off_beyond_64_bits_is_one_beyond_the_ranking(name):
+    ranked = RankedPositives.from_rows(
+        [1, 0, 1, 0, 1], [0.3, 0.5, 0.5, 0.1, 0.2], [0, 0, 0, 1, 1], missed=[1, 1]
+    )
+    found = rank_metrics(ranked, [f"{name}@{10**20}", f"{name}@1000"])
+    far, further = found[f"{name}@1000"], found[f"{name}@{10**20}"]
+    assert_allclose(further, far * (1e-17 if name == "precision" else 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_score", "name"),
+    [(["a", "b"], [1, 2], "y_true"), ([1, 0], ["a", "b"], "y_score"), (0.5, [1], "y_true")],
+)
+@pytest.mark.parametrize("metric", [reciprocal_rank, ndcg_at_k, auc])
+def test_text_among_labels_and_scores_is_named(metric, y_true, y_score, name):
+    with pytest.raises(ValueError, match=f"^{name} must be a list or array of numbers"):
+        metric(y_true, y_score)
+
+
+@pytest.mark.parametrize("k", ["3", 2.0, True, [3], 0, np.nan], ids=repr)
+def test_other_cut_offs_are_named(k):
+    with pytest.raises(ValueError, match=r"k must be an integer of 1 or more, got"):
+        reciprocal_rank([1, 0], [1, 2], k=k)

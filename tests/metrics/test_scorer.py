@@ -157,6 +157,8 @@ def test_the_block_size_changes_nothing(candidates):
             assert_frame_equal(scorer.per_user(model, TEST), expected)
 
 
+# it gives all users the same, whether it knows them or not
+@pytest.mark.filterwarnings("ignore::skattrec.metrics.UnknownUserWarning")
 def test_a_constant_recommender_gets_chance():
     n_items = 120
     train = np.array([[0, i] for i in range(n_items)])

@@ -33,7 +33,7 @@ from skattrec.model_selection import (
     compare,
     friedman_nemenyi,
 )
-from skattrec.model_selection._compare import _draw_settings
+from skattrec.model_selection._plan import draw_settings
 from skattrec.model_selection._runs import count_parameters, data_identity
 
 LOG = make_preferences(60, 80, n_interactions_per_user=10, random_state=0)
@@ -146,7 +146,7 @@ def test_distributions_that_repeat_themselves_are_drawn_on():
 
 @pytest.mark.parametrize("values", [np.logspace(0, 3, 10), range(10, 200, 10), [1, 2, 5, 10]])
 def test_what_is_no_distribution_is_drawn_from_as_a_list(values):
-    drawn = _draw_settings(EASE(), {"regularization": values}, 4, 0)
+    drawn = draw_settings(EASE(), [{"regularization": values}], 4, 0)
     expected = ParameterSampler({"regularization": list(values)}, 4, random_state=0)
     assert drawn == [{}, *list(expected)[:3]]
 
@@ -594,7 +594,8 @@ def test_data_are_known_by_value():
 
 
 def test_ids_that_json_does_not_know_are_refused(tmp_path):
-    dates = X.assign(user=pd.to_datetime("2024-01-01"))
+    days = pd.to_timedelta(X["user"].factorize()[0], unit="D")
+    dates = X.assign(user=pd.to_datetime("2024-01-01") + days)
     with pytest.raises(TypeError, match="directory keeps results as JSON"):
         compare({"pop": Popularity()}, dates, directory=tmp_path, **OPTIONS)
 

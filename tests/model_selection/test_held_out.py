@@ -15,6 +15,7 @@ from skattrec.model_selection import (
     NewItemSplit,
     NewUserKFold,
     RandomInteractionSplit,
+    sample_users,
 )
 
 RANDOM = [
@@ -292,3 +293,52 @@ def test_a_catalogue_without_any_positive_is_an_error(log, candidates):
     train, test = next(NewItemSplit(random_state=0).split(log))
     with pytest.raises(ValueError, match=r"none of the .* positives.* candidates='test'"):
         make_ranking_scorer(candidates=candidates)(EASE().fit(log.iloc[train]), log.iloc[test])
+
+
+# --- users drawn for a part of a log ---------------------------------------------------
+
+
+def test_sampled_users_come_with_all_their_rows(log):
+    rows = sample_users(log, 0.25)
+    users = set(log["user"].iloc[rows])
+    assert len(users) == log["user"].nunique() // 4
+    assert_array_equal(rows, np.flatnonzero(log["user"].isin(users)))
+    assert len(set(log["user"].iloc[sample_users(log, 7)])) == 7
+    assert_array_equal(sample_users(log, 1.0), np.arange(len(log)))
+
+
+def test_larger_samples_hold_smaller_ones_and_seeds_differ(log):
+    samples = [set(sample_users(log, size)) for size in (3, 10, 30)]
+    assert samples[0] < samples[1] < samples[2]
+    assert samples[1] != set(sample_users(log, 10, random_state=1))
+
+
+def test_sampled_users_depend_on_ids_alone(log):
+    users = set(log["user"].iloc[sample_users(log, 10)])
+    shuffled = log.sample(frac=1, random_state=0)
+    assert set(shuffled["user"].iloc[sample_users(shuffled, 10)]) == users
+    once = log.groupby("user").head(1)
+    assert set(once["user"].iloc[sample_users(once, 10)]) == users
+
+
+def test_sampled_users_are_drawn_uniformly():
+    X = [[user, 0] for user in range(5)]
+    drawn = np.zeros(5)
+    for seed in range(1500):
+        drawn[sample_users(X, 2, random_state=seed)] += 1
+    np.testing.assert_allclose(drawn / 1500, 2 / 5, atol=0.06)  # below five standard errors
+
+
+@pytest.mark.parametrize("size", [0, 1.5, -0.1, True, "a", None, [3]], ids=repr)
+def test_samples_of_another_size_are_refused(log, size):
+    with pytest.raises(ValueError, match=r"size=.*; it must be a share of the users"):
+        sample_users(log, size)
+
+
+def test_samples_larger_than_the_log_are_refused(log):
+    with pytest.raises(ValueError, match=r"size=41 asks for 41 of the 40 user\(s\)"):
+        sample_users(log, 41)
+    with pytest.raises(ValueError, match=r"size=0\.001 asks for 0 of the 40"):
+        sample_users(log, 0.001)
+    with pytest.raises(ValueError, match=r"random_state='a'"):
+        sample_users(log, 3, random_state="a")

@@ -317,14 +317,17 @@ def test_searches_and_cross_validation_take_the_splitters(cv, convert, routing):
 
 def test_repr_and_clone_show_the_parameters():
     cv = LeaveRandomOut(2, n_splits=3, random_state=0)
-    assert (
-        repr(cv)
-        == "LeaveRandomOut(n_items=2, n_splits=3, positive_threshold=None, random_state=0)"
+    assert " ".join(repr(cv).split()) == (
+        "LeaveRandomOut(n_items=2, n_splits=3, positive_threshold=None, random_state=0, "
+        "repeated_pairs='warn')"
     )
     assert repr(clone(cv, safe=False)) == repr(cv)
-    assert repr(GlobalTimeSplit()) == "GlobalTimeSplit(n_splits=1, test_size=0.2)"
+    assert repr(GlobalTimeSplit()) == (
+        "GlobalTimeSplit(n_splits=1, repeated_pairs='warn', test_size=0.2)"
+    )
     assert " ".join(repr(HistoryTruncation(5)).split()) == (
-        "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None)"
+        "HistoryTruncation(leak='warn', min_train=1, n_recent=5, positive_threshold=None, "
+        "random_state=0, repeated_pairs='warn', ties='order')"
     )
 
 
@@ -343,7 +346,7 @@ def test_groups_are_ignored_with_a_warning():
         (LeaveLastOut(True), r"n_items=True; it must be an integer of at least 1"),
         (LeaveRandomOut(-1), r"n_items=-1; it must be an integer of at least 1"),
         (LeaveRandomOut(n_splits=0), r"n_splits=0; it must be an integer of at least 1"),
-        (LeaveRandomOut(random_state="a"), r"'a' cannot be used to seed"),
+        (LeaveRandomOut(random_state="a"), r"random_state='a'; it must be None, an integer"),
         (HistoryTruncation("1"), r"n_recent='1'; it must be an integer of at least 1"),
         (HistoryTruncation(min_train=0), r"min_train=0; it must be an integer of at least 1"),
         (LeaveLastOut(positive_threshold="3"), r"positive_threshold must be a number.*'3'"),
