@@ -93,14 +93,14 @@ class Preparation:
         Columns of 0 and 1 that make up a field.
     bins : dict of str to Bins
         How the numbers of a field are cut.
-    flags : frozenset of str
+    flags : tuple of str
         Fields in which a 0 is no value.
     """
 
     separators: dict[str, str] = field(default_factory=dict)
     one_hot: dict[str, tuple[str, ...]] = field(default_factory=dict)
     bins: dict[str, Bins] = field(default_factory=dict)
-    flags: frozenset[str] = frozenset()
+    flags: tuple[str, ...] = ()  # no set: its order, and so joblib's hash, differs by process
 
     def __bool__(self) -> bool:
         return bool(self.separators or self.one_hot or self.bins or self.flags)
@@ -111,7 +111,7 @@ class Preparation:
             {f: s for f, s in self.separators.items() if f in fields},
             {f: c for f, c in self.one_hot.items() if f in fields},
             {f: b for f, b in self.bins.items() if f in fields},
-            self.flags & set(fields),
+            tuple(f for f in self.flags if f in fields),
         )
 
     def apply(self, columns: Columns, ids: NDArray[Any], name: str) -> Columns:
@@ -163,12 +163,12 @@ def prepare(
     return columns, preparation
 
 
-def _flags(columns: Columns) -> frozenset[str]:
+def _flags(columns: Columns) -> tuple[str, ...]:
     """Return the fields of 0 and 1, other than those where there is no 0."""
     flags = {label: entries for label, entries in columns.items() if is_flag(entries)}
     if len(flags) == 1 and all(_is_boolean(entries) for entries in flags.values()):
-        return frozenset()
-    return frozenset(label for label, entries in flags.items() if not _ones(entries).all())
+        return ()
+    return tuple(label for label, entries in flags.items() if not _ones(entries).all())
 
 
 def is_flag(entries: pd.Series) -> bool:
@@ -355,8 +355,8 @@ def _check_given(
                 "keep the cells whole"
             )
     for label, group in one_hot.items():
-        strings = not isinstance(group, str) and all(isinstance(one, str) for one in group)
-        if not isinstance(label, str) or not strings or not len(group):
+        listed = isinstance(group, Sequence) and not isinstance(group, str) and len(group) > 0
+        if not isinstance(label, str) or not listed or not all(isinstance(c, str) for c in group):
             raise ValueError(
                 f"one_hot[{label!r}]={group!r}; give the columns of 0 and 1 of a field, "
                 "one_hot={'genre': ['Action', 'Drama']}"

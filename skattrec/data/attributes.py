@@ -451,8 +451,7 @@ class AttributeTable:
         if not empty_fields and isinstance(how, Mapping):
             scalar = {f for f, c in parsed.columns.items() if not (parsed.triples or has_lists(c))}
             whole = how["separators"] or {}
-            flags = [field for field in values if field in preparation.flags]
-            warn_of_signs(values, lists, name, scalar=scalar, whole=whole, flags=flags)
+            warn_of_signs(values, lists, name, scalar=scalar, whole=whole, flags=preparation.flags)
         self._keep(vocabulary, values, lists, preparation, parsed.origin)
 
 

@@ -1,6 +1,9 @@
 """Separators, one-hot columns, bins, flags, whole numbers, and further rows read alike."""
 
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 from decimal import Decimal
 
@@ -283,6 +286,7 @@ def test_a_flag_without_a_1_is_an_error_that_says_why():
         ({"separators": {"n": "|"}}, TypeError, "field 'n' has 1 for 'a'; separators split"),
         ({"one_hot": {"f": "a"}}, ValueError, "one_hot['f']='a'; give the columns"),
         ({"one_hot": {"f": []}}, ValueError, "one_hot['f']=[]"),
+        ({"one_hot": {"f": 3}}, ValueError, "one_hot['f']=3"),
         ({"one_hot": {"f": ["a", 3]}}, ValueError, "one_hot['f']=['a', 3]"),
         ({"one_hot": {"f": ["a", "no"]}}, ValueError, "one_hot names 'no', but the columns"),
         ({"one_hot": {"f": ["a"], "g": ["a"]}}, ValueError, "'a', which one_hot names already"),
@@ -398,6 +402,26 @@ def test_further_rows_come_in_the_form_of_the_first(films, how):
     assert of_new(both) == EXPECTED
     assert cells(both, "genres")[1] == ["Action", "Drama"]
     assert of_new(both.extend(NEW.rename(index={8: 18}))) == EXPECTED
+
+
+def test_the_hash_of_a_table_is_the_same_in_every_process():
+    code = (
+        "import joblib, warnings; from skattrec import AttributeTable; "
+        "warnings.simplefilter('ignore'); "
+        "flags = {f'flag {n}': {1: 0, 2: 1, 3: n % 2} for n in range(9)}; "
+        "print(joblib.hash(AttributeTable(flags | {'n': {1: 1, 2: 2}}, bins={'n': 2})))"
+    )
+    hashes = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "12"
+    ]
+    assert hashes[0] == hashes[1] != ""
 
 
 def test_further_rows_may_be_polars_or_a_table(films):
