@@ -435,11 +435,14 @@ class AttributeTable:
             field: exploded(cells, ids, f"{name}, field {field!r}")
             for field, cells in parsed.columns.items()
         }
+        scalar = {f for f, c in parsed.columns.items() if not (parsed.triples or has_lists(c))}
         if isinstance(how, Preparation):
             preparation = how
             entries = preparation.apply(entries, ids, name)
         else:
-            entries, preparation = prepare(entries, ids, name, find_flags=not empty_fields, **how)
+            # what is given as lists is no one-hot column
+            may_be_flags = () if empty_fields else scalar
+            entries, preparation = prepare(entries, ids, name, may_be_flags=may_be_flags, **how)
         values, lists = {}, {}
         for field, of_field in entries.items():
             values[field], lists[field] = encode_field(of_field, ids, field, name)
@@ -449,7 +452,6 @@ class AttributeTable:
                     f"{name}, field {field!r}: no row has a value{zeros}; leave the field out"
                 )
         if not empty_fields and isinstance(how, Mapping):
-            scalar = {f for f, c in parsed.columns.items() if not (parsed.triples or has_lists(c))}
             whole = how["separators"] or {}
             warn_of_signs(values, lists, name, scalar=scalar, whole=whole, flags=preparation.flags)
         self._keep(vocabulary, values, lists, preparation, parsed.origin)

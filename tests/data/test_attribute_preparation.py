@@ -463,3 +463,9 @@ def test_ordered_categoricals_keep_their_order():
     table = AttributeTable(pd.DataFrame({"size": sizes}, index=list("abcd")))
     assert table.values["size"].tolist() == ["S", "M", "L"]
     assert cells(table, "size") == {"a": ["S"], "b": ["L"], "c": ["M"]}
+
+
+def test_lists_of_0_and_1_are_codes_not_flags():
+    table = AttributeTable({"studio": {"heat": [0], "alien": [1], "jaws": [0]}})
+    assert table.values["studio"].tolist() == [0, 1]
+    assert table.to_frame()["studio"].tolist() == [(1,), (0,), (0,)]
