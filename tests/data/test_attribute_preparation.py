@@ -262,8 +262,10 @@ def test_other_integers_are_no_flags():
     table = AttributeTable({"n": {1: 0, 2: 1, 3: 2}, "always": {1: 1, 2: 1, 3: 1}})
     assert cells(table, "n") == {1: [0], 2: [1], 3: [2]}
     assert cells(table, "always") == {1: [1], 2: [1], 3: [1]}
-    both = AttributeTable({"n": {1: [0, 1], 2: 1}})
-    assert cells(both, "n") == {1: [0, 1], 2: [1]}
+    codes = AttributeTable({"n": {1: [0], 2: [1], 3: []}})
+    assert cells(codes, "n") == {1: [0], 2: [1]}
+    triples = pd.DataFrame({"entity": [1, 2], "field": "n", "value": [0, 1]})
+    assert cells(AttributeTable(triples), "n") == {1: [0], 2: [1]}
 
 
 def test_a_flag_without_a_1_is_an_error_that_says_why():
