@@ -142,12 +142,13 @@ def prepare(
     separators: Any = None,
     one_hot: Any = None,
     bins: Any = None,
-    may_be_flags: Collection[str] = (),
+    scalar: Collection[str] = (),
 ) -> tuple[Columns, Preparation]:
     """Return the columns as categories, and how they became so.
 
-    A column among `may_be_flags` that holds only 0 and 1 (or False and True) is a flag: a 0 is no
-    value of it. A single column of booleans is none: both of its values are categories.
+    A column that holds only 0 and 1 (or False and True), no lists of them, is a flag: a 0 is no
+    value of it. A single column of booleans is none: both of its values are categories. Flags
+    are looked for among the columns in `scalar`.
     """
     separators, one_hot, bins = _check_given(columns, separators, one_hot, bins)
     columns = {label: _whole_numbers(entries) for label, entries in columns.items()}
@@ -157,11 +158,8 @@ def prepare(
         fitted[label] = Bins.fit(_numbers(columns[label], ids, where), given, where)
     preparation = Preparation(separators, one_hot, fitted)
     columns = preparation.apply(columns, ids, name)
-    found = _flags({label: e for label, e in columns.items() if label in may_be_flags})
-    if found:
-        preparation = replace(preparation, flags=found)
-        columns = Preparation(flags=found).apply(columns, ids, name)
-    return columns, preparation
+    flags = _flags({label: entries for label, entries in columns.items() if label in scalar})
+    return Preparation(flags=flags).apply(columns, ids, name), replace(preparation, flags=flags)
 
 
 def _flags(columns: Columns) -> tuple[str, ...]:

@@ -50,9 +50,10 @@ class AttributeTable:
         pandas makes floats of integers where a cell is missing. A field's values are its own:
         ``1990`` as a year and as an id are two things.
 
-        Fields that hold only 0 and 1 are flags: a 0 is no value, so that no two films are alike
-        for what both of them lack. The same holds for two or more fields of booleans, as
-        `pandas.get_dummies` makes them, and False. A single field of booleans keeps both values.
+        Fields whose cells are all 0 or 1 are flags: a 0 is no value, so that no two films are
+        alike for what both of them lack. The same holds for two or more fields of booleans, as
+        `pandas.get_dummies` makes them, and False. A single field of booleans keeps both values,
+        and so do lists and triples.
     separators : dict of str to (str or None), default=None
         What separates the values in the cells of a field, such as ``{"genres": "|"}``. Blanks
         around the parts are dropped, empty parts are no value. None keeps the cells of a field
@@ -435,14 +436,14 @@ class AttributeTable:
             field: exploded(cells, ids, f"{name}, field {field!r}")
             for field, cells in parsed.columns.items()
         }
-        scalar = {f for f, c in parsed.columns.items() if not (parsed.triples or has_lists(c))}
+        scalar = set()
         if isinstance(how, Preparation):
             preparation = how
             entries = preparation.apply(entries, ids, name)
         else:
-            # what is given as lists is no one-hot column
-            may_be_flags = () if empty_fields else scalar
-            entries, preparation = prepare(entries, ids, name, may_be_flags=may_be_flags, **how)
+            if not (empty_fields or parsed.triples):
+                scalar = {field for field, of in parsed.columns.items() if not has_lists(of)}
+            entries, preparation = prepare(entries, ids, name, scalar=scalar, **how)
         values, lists = {}, {}
         for field, of_field in entries.items():
             values[field], lists[field] = encode_field(of_field, ids, field, name)
@@ -451,7 +452,7 @@ class AttributeTable:
                 raise ValueError(
                     f"{name}, field {field!r}: no row has a value{zeros}; leave the field out"
                 )
-        if not empty_fields and isinstance(how, Mapping):
+        if isinstance(how, Mapping) and not empty_fields:
             whole = how["separators"] or {}
             warn_of_signs(values, lists, name, scalar=scalar, whole=whole, flags=preparation.flags)
         self._keep(vocabulary, values, lists, preparation, parsed.origin)

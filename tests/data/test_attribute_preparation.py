@@ -262,8 +262,10 @@ def test_other_integers_are_no_flags():
     table = AttributeTable({"n": {1: 0, 2: 1, 3: 2}, "always": {1: 1, 2: 1, 3: 1}})
     assert cells(table, "n") == {1: [0], 2: [1], 3: [2]}
     assert cells(table, "always") == {1: [1], 2: [1], 3: [1]}
-    both = AttributeTable({"n": {1: [0, 1], 2: 1}})
-    assert cells(both, "n") == {1: [0, 1], 2: [1]}
+    codes = AttributeTable({"n": {1: [0], 2: [1], 3: []}})
+    assert cells(codes, "n") == {1: [0], 2: [1]}
+    triples = pd.DataFrame({"entity": [1, 2], "field": "n", "value": [0, 1]})
+    assert cells(AttributeTable(triples), "n") == {1: [0], 2: [1]}
 
 
 def test_a_flag_without_a_1_is_an_error_that_says_why():
@@ -463,9 +465,3 @@ def test_ordered_categoricals_keep_their_order():
     table = AttributeTable(pd.DataFrame({"size": sizes}, index=list("abcd")))
     assert table.values["size"].tolist() == ["S", "M", "L"]
     assert cells(table, "size") == {"a": ["S"], "b": ["L"], "c": ["M"]}
-
-
-def test_lists_of_0_and_1_are_codes_not_flags():
-    table = AttributeTable({"studio": {"heat": [0], "alien": [1], "jaws": [0]}})
-    assert table.values["studio"].tolist() == [0, 1]
-    assert table.to_frame()["studio"].tolist() == [(1,), (0,), (0,)]
