@@ -6,10 +6,12 @@ Run as ``python -m benchmarks.leaderboard --part NAME``:
   is a positive (AANMF, which predicts ratings, sees them);
 - ``book_crossing``, ``lastfm``: labelled rows, areas under the ROC and the precision-recall curve.
   As in the published 6:2:2, a random 60% train and 20% are judged; the rest is left out, and
-  tuning holds out a quarter of the 60% instead.
+  tuning holds out a quarter of the 60% instead;
+- ``ties``: what the order of rows with equal timestamps does to ``ml100k``. The cheap rows, with
+  the settings that ``ml100k`` chose, over random orders of ties (``--orders``), without tuning.
 
-All are tuned by `compare` on training rows alone: the same splits, the same number of settings,
-the recommender's own setting first, the others drawn from the ranges in `SPACES`. Each trial and
+All others are tuned by `compare` on training rows alone: the same splits, the same number of
+settings, the recommender's own first, the others drawn from the ranges in `SPACES`. Each trial and
 result is kept under ``--directory`` as soon as it is finished, and a second call goes on from
 there. ``--only`` adds recommenders to what is already kept, ``--skip`` leaves some out; the table
 is written from all that take part in the call.
@@ -18,6 +20,7 @@ is written from all that take part in the call.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,15 @@ import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks._common import RUNS, keep, movielens_1m, movielens_100k, part_parser
+from benchmarks._common import (
+    RESULTS,
+    RUNS,
+    check_names,
+    keep,
+    movielens_1m,
+    movielens_100k,
+    part_parser,
+)
 from skattrec import (
     AANMF,
     ACAM,
@@ -56,7 +67,9 @@ from skattrec.datasets import (
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut, RandomInteractionSplit, compare
 
-PARTS = ("ml100k", "ml1m", "book_crossing", "lastfm")
+PARTS = ("ml100k", "ml1m", "book_crossing", "lastfm", "ties")
+# what can be fitted many times over
+CHEAP = ("Popularity", "ItemKNN", "EASE", "TransitionKNN")
 RANKING_METRICS = ["ndcg@10", "hit_rate@10", "mrr", "coverage@10", "novelty@10"]
 CLICK_METRICS = ["roc_auc", "average_precision"]
 
@@ -176,6 +189,53 @@ def click_predictors(part: str) -> tuple[dict[str, Any], pd.DataFrame, pd.Series
     )
 
 
+def run_ties(options: argparse.Namespace) -> None:
+    """Repeat the cheap rows of ML-100K over random orders of rows with equal timestamps."""
+    names = options.only or CHEAP
+    check_names(names, CHEAP)
+    board = json.loads((RESULTS / "leaderboard_ml100k.json").read_text())["rows"]
+    recommenders, X, _ = rankers("100k")
+    chosen = {name: board[name]["best"][0] for name in names}
+    models = {name: recommenders[name].set_params(**chosen[name]) for name in names}
+    cv, metrics = LeaveLastOut(leak="ignore"), ["ndcg@10", "hit_rate@10", "mrr"]
+    orders = 2 if options.quick else options.orders
+    in_order = compare(models, X, cv=cv, metrics=metrics)
+    directory = tempfile.mkdtemp() if options.quick else str(options.directory / "ties")
+    comparison = compare(
+        models, X, cv=cv, metrics=metrics, n_tie_orders=orders, directory=directory, verbose=1
+    )
+    print(comparison.table())
+    values = comparison.runs.pivot(index="tie_order", columns="recommender", values="ndcg@10")
+    result = {
+        "protocol": comparison.protocol,
+        "rows": {
+            name: {
+                "settings": chosen[name],
+                **{
+                    metric: {
+                        statistic: comparison.frame.loc[name, (metric, key)]
+                        for statistic, key in (
+                            ("mean", "mean"),
+                            ("std", "tie_std"),
+                            ("min", "tie_min"),
+                            ("max", "tie_max"),
+                        )
+                    }
+                    | {"file_order": in_order.frame.loc[name, (metric, "mean")]}
+                    for metric in metrics
+                },
+            }
+            for name in names
+        },
+        # in how many orders the first is ahead of the second, by nDCG@10
+        "ahead": {
+            name: {other: int((values[name] > values[other]).sum()) for other in names}
+            for name in names
+        },
+    }
+    keep("leaderboard_ties", result, quick=options.quick)
+
+
 def run(part: str, options: argparse.Namespace) -> None:
     if part.startswith("ml"):
         recommenders, X, y = rankers(part.removeprefix("ml"))
@@ -280,12 +340,16 @@ def _number(value: Any) -> int | None:
 def main() -> None:
     parser = part_parser(__doc__, PARTS)
     parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--orders", type=int, default=12, help="of ties, in the part of that name")
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--skip", nargs="*", default=[])
     parser.add_argument("--directory", type=Path, default=RUNS, help="kept trials")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run(options.part, options)
+    if options.part == "ties":
+        run_ties(options)
+    else:
+        run(options.part, options)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -570,6 +571,39 @@ def leaderboard() -> Iterator[str]:
         )
 
 
+def ties() -> Iterator[str]:
+    """Return the values of cheap rows over orders of ties."""
+    result = read("leaderboard_ties")
+    if result is None:
+        return
+    protocol, rows = result["protocol"], []
+    for name, row in sorted(result["rows"].items(), key=lambda row: -row[1]["ndcg@10"]["mean"]):
+        value = row["ndcg@10"]
+        cells = [pm(value), *(f"{value[key]:.4f}" for key in ("min", "max", "file_order"))]
+        rows.append([name, *cells, pm(row["hit_rate@10"])])
+    n_orders, tied = protocol["n_tie_orders"], protocol["tied_users"]
+    header = ["method", "nDCG\\@10, mean over orders", "lowest", "highest", "order of the file"]
+    yield table(
+        f"MovieLens 100K, leave-last-out, {n_orders} random orders of rows with equal timestamps",
+        [*header, "HR\\@10, mean over orders"],
+        rows,
+    )
+    yield (
+        f"Mean and standard deviation over orders. The last timestamp is shared for "
+        f"{tied['n_tied']} of {tied['n_tested']} users. Settings are those of the table above. "
+        "Command: ``python -m benchmarks.leaderboard --part ties``."
+    )
+    ahead = result["ahead"]
+    yield (
+        "Ahead by nDCG\\@10: "
+        + "; ".join(
+            f"{first} of {second} in {ahead[first][second]} of {n_orders} orders"
+            for first, second in pairwise(row[0] for row in rows)
+        )
+        + "."
+    )
+
+
 WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "acam_results": acam,
     "aanmf_results": aanmf,
@@ -580,6 +614,7 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
     "cost_results": cost,
     "threads_results": threads,
     "leaderboard_results": leaderboard,
+    "leaderboard_ties_results": ties,
 }
 
 

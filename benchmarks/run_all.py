@@ -41,7 +41,10 @@ SCRIPTS = [
         ["papers.reda", "--part", "convergence", "--data", data]
         for data in ("delicious", "amazon_music", "goodreads")
     ),
-    *(["leaderboard", "--part", part] for part in ("ml100k", "ml1m", "book_crossing", "lastfm")),
+    *(
+        ["leaderboard", "--part", part]
+        for part in ("ml100k", "ml1m", "book_crossing", "lastfm", "ties")
+    ),
     ["cost"],
     ["threads"],
 ]

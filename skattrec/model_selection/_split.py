@@ -262,8 +262,8 @@ class LeaveLastOut(_LatestOut, _LeaveOut):
     share of training rows that are later than some test row. Of X without timestamps nothing is
     known and nothing is said.
 
-    Of a user whose last `n_items` rows are all of one pair, or of pairs in training, nothing is
-    left to recommend: a model that remembers gets full marks for it.
+    Where a pair of user and item has several rows, a test item may be among the items already
+    seen, and a model that remembers finds it: see `repeated_pairs`.
 
     References
     ----------

@@ -88,6 +88,18 @@ def test_wilcoxon_ties_do_not_depend_on_the_last_digit():
     assert paired_tests(values)["p_wilcoxon"][0] == 1
 
 
+def test_wilcoxon_is_right_with_many_zeros():
+    # scipy's exact p-value for Pratt's zeros is not: 2e-133 where nothing differs
+    def p_value(*differences):
+        values = np.r_[np.zeros(45), differences]
+        tests = paired_tests(pd.DataFrame({"base": np.zeros(len(values)), "new": values}))
+        return tests["p_wilcoxon"][0]
+
+    assert_allclose(p_value(0.1, 0.1, 0.1, -0.1, -0.1, -0.1), 1)
+    # of the 64 combinations of signs two are as extreme
+    assert_allclose(p_value(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 2 / 64, atol=0.02)
+
+
 def test_the_tests_by_hand_and_by_scipy():
     values = users()
     tests = paired_tests(values, reference="base").set_index("method")
