@@ -65,9 +65,7 @@ CHECKS = {check.__name__: check for check in recommender_checks()}
 # its checks draw rows at random, among them pairs that come twice
 @pytest.mark.filterwarnings("ignore:X has .* row:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(
-    RECOMMENDERS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
-)
+@parametrize_with_checks(RECOMMENDERS)  # all of them: no check is expected to fail
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 

@@ -251,6 +251,8 @@ def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
 
 def shown(id_: Any) -> str:
     """Return an id as messages show it: as the user wrote it, not as numpy holds it."""
+    if isinstance(id_, (np.datetime64, np.timedelta64)):
+        return repr(str(id_))  # as items, those in nanoseconds are integers
     return repr(id_.item() if isinstance(id_, np.generic) else id_)
 
 
