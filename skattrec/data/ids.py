@@ -14,6 +14,8 @@ from skattrec.data.notices import warn
 
 def shown(id_: Any) -> str:
     """Return an id as messages show it: as the user wrote it, not as numpy holds it."""
+    if isinstance(id_, (np.datetime64, np.timedelta64)):
+        return repr(str(id_))  # as items, those in nanoseconds are integers
     return repr(id_.item() if isinstance(id_, np.generic) else id_)
 
 

@@ -234,7 +234,8 @@ def _check_jobs(n_jobs: Any) -> None:
 
 
 def _check_ids_can_be_kept(X: Any) -> None:
-    for user in pd.unique(read_columns(X).users)[:1].tolist():
+    # a Series gives dates as dates; an array in nanoseconds would give integers
+    for user in pd.Series(read_columns(X).users[:1]).tolist():
         try:
             json.dumps(user)
         except TypeError as error:

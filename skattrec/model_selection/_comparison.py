@@ -128,7 +128,7 @@ class Comparison:
         costs["n_trials"] = tried["trial"].size()
         costs["n_failed_trials"] = tried["error"].count()
         counts = ["tuning_seconds", "tuning_cpu_seconds", "n_trials", "n_failed_trials"]
-        costs[counts] = costs[counts].fillna(0)
+        costs[counts] = costs[counts].astype(float).fillna(0)  # of objects where nothing was tried
         return costs.astype({"n_trials": int, "n_failed_trials": int}).reindex(self.recommenders)
 
     # --- tables ------------------------------------------------------------------------

@@ -718,3 +718,12 @@ def test_a_matrix_of_the_log_does_not_sort_the_log():
     assert not (np.diff(before[:3]) > 0).all()  # in time order, which is not that of the codes
     assert log.to_csr().has_sorted_indices
     assert_array_equal(log.item_codes, before)
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_messages_show_dates_as_dates(unit):
+    frame = pd.DataFrame(
+        {"user": pd.to_datetime(["2024-01-02"] * 2).as_unit(unit), "item": [1, 1]}
+    )
+    with pytest.warns(UserWarning, match=r"such as \('2024-01-02T00:00:00[.0]*', 1\)"):
+        Interactions(read_columns(frame))

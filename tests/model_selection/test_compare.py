@@ -593,9 +593,10 @@ def test_data_are_known_by_value():
     assert data_identity(X, Y) == data_identity(X, list(Y)) != data_identity(X, Y + 1)
 
 
-def test_ids_that_json_does_not_know_are_refused(tmp_path):
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_ids_that_json_does_not_know_are_refused(unit, tmp_path):
     days = pd.to_timedelta(X["user"].factorize()[0], unit="D")
-    dates = X.assign(user=pd.to_datetime("2024-01-01") + days)
+    dates = X.assign(user=pd.to_datetime("2024-01-01").as_unit(unit) + days)
     with pytest.raises(TypeError, match="directory keeps results as JSON"):
         compare({"pop": Popularity()}, dates, directory=tmp_path, **OPTIONS)
 
