@@ -36,6 +36,7 @@ from skattrec.data.interactions import (
     read_target,
     shown,
 )
+from skattrec.data.weights import read_weights
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
 from skattrec.questions import Questions
@@ -68,6 +69,10 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     _represents_users_by_attributes: ClassVar[bool] = False
     # whether y is what predict estimates, and every row counts as liked
     _predicts_ratings: ClassVar[bool] = False
+    # whether fit takes weights of rows; see `skattrec.weights.WeightedFit`
+    _takes_weights: ClassVar[bool] = False
+    # a parameter of recommenders that do
+    repeats: str = "last"
     # names of what the last `fit` has set
     _fitted_names: frozenset[str] = frozenset()
     # whose frame `fit` was given, such as "pandas"; None: an array or a list
@@ -126,9 +131,13 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
             Missing ids, timestamps without an order, y that is not finite, no positive row; a
             parameter that cannot be used.
         """
+        return self._fit_whole(X, y, None)
+
+    def _fit_whole(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> Self:
+        """Learn in an estimator of its own, then take over all that it has learnt."""
         learner = self._unfitted()
         before = set(vars(learner))
-        learner._learn(X, y)
+        learner._learn(X, y, sample_weight)
         learner._fitted_names = frozenset(set(vars(learner)) - before)
         self.__dict__ = learner.__dict__  # in one step: the estimator is never half of each
         return self
@@ -143,7 +152,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         other.__dict__.pop("_fitted_names", None)
         return other
 
-    def _learn(self, X: Any, y: ArrayLike | None) -> None:
+    def _learn(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> None:
         """Read, learn and keep; whatever is raised half-way, nobody keeps this estimator."""
         self._check_policies()
         if y is None and self._predicts_ratings:
@@ -151,7 +160,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None: it predicts ratings"
             )
-        interactions = self._read_fit(X, y)
+        interactions = self._read_fit(X, y, sample_weight)
         self._frame_kind = frame_kind(X)
         self.user_ids_ = interactions.users.ids
         self.item_ids_ = interactions.items.ids
@@ -170,7 +179,9 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         self._encode_attributes()
         self._fit(interactions)
 
-    def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
+    def _read_fit(
+        self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> Interactions:
         if has_columns(X):
             validate_data(self, X, skip_check_array=True)
         else:
@@ -180,7 +191,12 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         columns = read_columns(X)
         target = None if y is None else read_target(y, len(columns.users))
         threshold = -np.inf if self._predicts_ratings else self.positive_threshold
-        interactions = Interactions(columns, target, positive_threshold=threshold)
+        weights = None
+        if sample_weight is not None:
+            weights = read_weights(sample_weight, len(columns.users))
+        interactions = Interactions(
+            columns, target, positive_threshold=threshold, weights=weights, repeats=self.repeats
+        )
         if not interactions.positive.any():
             raise ValueError(
                 f"y has no positive in {len(interactions)} sample(s): none is above "
@@ -213,6 +229,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     def _check_policies(self) -> None:
         """Check the parameters that this class reads itself."""
         check_choices(self, dict.fromkeys(("unknown_user", "unknown_item"), ("average", "error")))
+        check_choices(self, {"repeats": ("last", "count")})
         check_threshold(getattr(self, "positive_threshold", 0.0))
 
     def _with_items(self, item_attributes: Any) -> Self:

@@ -23,6 +23,7 @@ from skattrec.training import (
     Objective,
     hold_out_random,
 )
+from skattrec.weights import WeightedFit
 
 
 class RatedPairs(TrainingSet):
@@ -45,7 +46,7 @@ class RatedPairs(TrainingSet):
         return Batch(len(rows), users=users, items=items), torch.from_numpy(self.ratings[rows])
 
 
-class RatingRecommender(RegressorMixin, NeuralRecommender):
+class RatingRecommender(RegressorMixin, WeightedFit, NeuralRecommender):
     """A neural model of ratings: some of them, held out at random, choose the epoch by RMSE.
 
     A subclass has the parameters ``clip`` (cut estimates at the range of the ratings in fit) and

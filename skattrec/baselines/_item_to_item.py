@@ -32,7 +32,7 @@ class ItemToItem(BaseRecommender):
         lists = known_items(queries.histories, len(self._items))
         return lists, np.ones(len(lists.items))
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         """Return what to add to each item's score, given how many users liked it."""
         return np.zeros(len(counts))
 
@@ -46,8 +46,7 @@ class ItemToItem(BaseRecommender):
             )
         else:
             self._into = np.column_stack([self.similarities_, mean])
-        liked = interactions.item_codes[interactions.positive]
-        prior = self._tie_break(np.bincount(liked, minlength=interactions.n_items))
+        prior = self._tie_break(interactions.popularity())
         self._prior = np.append(prior, prior.mean())
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
@@ -103,7 +102,7 @@ def told_by_past(
     }
 
 
-def below_any_vote(similarities: sparse.csr_array, counts: Codes) -> NDArray[np.float64]:
+def below_any_vote(similarities: sparse.csr_array, counts: NDArray[Any]) -> NDArray[np.float64]:
     """Return a popularity so small that it decides only between equal sums of votes."""
     least = similarities.data[similarities.data > 0].min(initial=1.0)
     return 1e-9 * least * counts / counts.max()

@@ -19,9 +19,10 @@ from skattrec.explanation import Explanation
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 from skattrec.training import NeuralRecommender
+from skattrec.weights import WeightedFit
 
 
-class BPRMF(NeuralRecommender):
+class BPRMF(WeightedFit, NeuralRecommender):
     """Matrix factorisation by Bayesian personalised ranking (BPR).
 
     The score of item i for user u is ``b_i + p_u . q_i``. For a liked item i and an item j that
@@ -31,6 +32,8 @@ class BPRMF(NeuralRecommender):
     A user with another history than in `fit`, by ``histories=``, gets the vector that training
     gives users with such a history: a linear map of the history's item vectors, fitted to the
     trained users by ridge regression.
+
+    A liked item's loss and penalty are multiplied by its `sample_weight` over their mean.
 
     Parameters
     ----------
@@ -77,6 +80,9 @@ class BPRMF(NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score with the
         mean vector of the users, or raise. A user of fit who liked nothing has the mean vector.
@@ -148,6 +154,7 @@ class BPRMF(NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -168,6 +175,7 @@ class BPRMF(NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,20 @@ from skattrec.baselines._item_to_item import (
 )
 from skattrec.checks import check_finite
 from skattrec.data.co_occurrence import co_occurrences
-from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.interactions import Interactions
+from skattrec.weights import WeightedFit
 
 
-class ItemKNN(ItemToItem):
+class ItemKNN(WeightedFit, ItemToItem):
     """Recommend the items most similar to what the user liked.
 
     The similarity of two items is the cosine of their columns of the user-item matrix,
     ``n_both / (sqrt(n_i * n_j) + shrinkage)``. An item's score is the sum of its similarities
     to the user's items, counting those among its `n_neighbors` most similar ones.
+
+    With `sample_weight` in `fit` the entries of the matrix are the weights of the likes; a cosine
+    does not change where all weights of an item are multiplied by a number. The user's items vote
+    alike.
 
     Parameters
     ----------
@@ -37,6 +43,9 @@ class ItemKNN(ItemToItem):
         items that no vote reaches.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         A user without history gets the tie-break alone; an unknown item the user's mean score.
         "error" raises a ValueError that names the id.
@@ -71,6 +80,7 @@ class ItemKNN(ItemToItem):
         shrinkage: float = 0.0,
         popularity_tie_break: bool = True,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -78,6 +88,7 @@ class ItemKNN(ItemToItem):
         self.shrinkage = shrinkage
         self.popularity_tie_break = popularity_tie_break
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -86,15 +97,15 @@ class ItemKNN(ItemToItem):
             check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
         check_finite(self.shrinkage, "shrinkage", min_val=0)
         check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
-        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
-        counts = np.asarray(matrix.sum(axis=0))
+        matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
+        squares = np.asarray(matrix.power(2).sum(axis=0))
         both = sparse.coo_array(co_occurrences(matrix))
         row, column = both.coords
-        cosine = both.data / (np.sqrt(counts[row] * counts[column]) + self.shrinkage)
+        cosine = both.data / (np.sqrt(squares[row] * squares[column]) + self.shrinkage)
         similarities = sparse.csr_array((cosine, (row, column)), shape=both.shape)
         return best_of_each_column(similarities, self.n_neighbors)
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         if not self.popularity_tie_break:
             return super()._tie_break(counts)
         return below_any_vote(self.similarities_, counts)

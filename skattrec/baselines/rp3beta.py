@@ -5,20 +5,26 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
 from skattrec.baselines._item_to_item import ItemToItem, best_of_each_column
 from skattrec.checks import check_finite
 from skattrec.data.interactions import Interactions
+from skattrec.weights import WeightedFit
 
 
-class RP3beta(ItemToItem):
+class RP3beta(WeightedFit, ItemToItem):
     """Rank items by a random walk user - item - user - item, popular ends discounted.
 
     A step goes to each neighbour with the same probability, to the power `alpha`. The walk's
     probability of ending in an item is divided by the item's popularity to the power `beta`
     [1]_.
+
+    With `sample_weight` in `fit` each step takes a like with a chance in proportion to its
+    weight, and an item's popularity is the sum of the weights of its likes. Walks begin at all
+    items of the user alike.
 
     Parameters
     ----------
@@ -31,6 +37,9 @@ class RP3beta(ItemToItem):
         all, which ranks few candidates better, as most of them are nobody's near neighbours.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         A user without history gets 0 for all items; an unknown item gets the user's mean score.
         "error" raises a ValueError that names the id.
@@ -67,6 +76,7 @@ class RP3beta(ItemToItem):
         beta: float = 0.6,
         n_neighbors: int | None = 100,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -74,6 +84,7 @@ class RP3beta(ItemToItem):
         self.beta = beta
         self.n_neighbors = n_neighbors
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -82,10 +93,10 @@ class RP3beta(ItemToItem):
         check_finite(self.beta, "beta", min_val=0)
         if self.n_neighbors is not None:
             check_scalar(self.n_neighbors, "n_neighbors", Integral, min_val=1)
-        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
+        matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
         to_item = _steps(matrix, self.alpha)
         to_user = _steps(sparse.csr_array(matrix.T), self.alpha)
-        popularity = np.maximum(np.asarray(matrix.sum(axis=0)), 1.0)
+        popularity = _positive(np.asarray(matrix.sum(axis=0)))
         walks = sparse.csr_array(to_user @ to_item @ sparse.diags_array(popularity**-self.beta))
         walks.setdiag(0)
         walks.eliminate_zeros()
@@ -94,5 +105,17 @@ class RP3beta(ItemToItem):
 
 def _steps(matrix: sparse.csr_array, alpha: float) -> sparse.csr_array:
     """Return transition probabilities from rows to columns, to a power."""
-    degrees = np.maximum(np.asarray(matrix.sum(axis=1)), 1.0)
-    return sparse.csr_array(sparse.diags_array(degrees**-alpha) @ matrix)
+    degrees = _positive(np.asarray(matrix.sum(axis=1)))
+    return sparse.csr_array(sparse.diags_array(degrees**-alpha) @ _power(matrix, alpha))
+
+
+def _power(matrix: sparse.csr_array, alpha: float) -> sparse.csr_array:
+    """Return the stored entries to a power, 1 of each for the power 0."""
+    return sparse.csr_array(
+        (matrix.data**alpha, matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+
+
+def _positive(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sums with 1 in place of 0, which has no steps to divide."""
+    return np.where(sums > 0, sums, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,12 @@ from sklearn.utils.validation import check_scalar
 
 from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
 from skattrec.checks import check_finite
-from skattrec.data.interactions import Codes, Interactions, ItemLists
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.queries import Queries
+from skattrec.weights import WeightedFit
 
 
-class TransitionKNN(ItemToItem):
+class TransitionKNN(WeightedFit, ItemToItem):
     """Recommend what others liked soon after the user's latest items.
 
     Each pair of items that a user liked up to `window` steps apart adds ``discount**(lag - 1)``
@@ -25,6 +27,9 @@ class TransitionKNN(ItemToItem):
 
     A model that reads histories in order should be held against this one: much of what
     sequence models gain on leave-last-out splits is in these counts.
+
+    A transition counts with the product of the `sample_weight` of its two likes, an item's
+    popularity is the sum over its likes. The items that vote count alike.
 
     Parameters
     ----------
@@ -38,6 +43,9 @@ class TransitionKNN(ItemToItem):
         Power of the items' popularity that transitions are divided by; 0 does not normalise.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Items that no transition reaches, such as all items of a user without history, score
         next to 0, by popularity; an unknown item gets the user's mean score. "error" raises a
@@ -70,6 +78,7 @@ class TransitionKNN(ItemToItem):
         discount: float = 0.8,
         normalization: float = 0.5,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -78,6 +87,7 @@ class TransitionKNN(ItemToItem):
         self.discount = discount
         self.normalization = normalization
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -86,17 +96,20 @@ class TransitionKNN(ItemToItem):
         n_items = interactions.n_items
         items = interactions.item_codes[interactions.positive]
         users = interactions.user_codes[interactions.positive]
+        weights = interactions.weights
+        own = np.ones(len(items)) if weights is None else weights[interactions.positive]
         total = sparse.csr_array((n_items, n_items), dtype=np.float64)
         for lag in range(1, self.window + 1):
             same = users[lag:] == users[:-lag]
             earlier, later = items[:-lag][same], items[lag:][same]
-            weights = np.full(len(earlier), self.discount ** (lag - 1))
-            total = total + sparse.csr_array((weights, (earlier, later)), shape=total.shape)
-        counts = np.bincount(items, minlength=n_items)
-        scale = sparse.diags_array(np.maximum(counts, 1.0) ** -self.normalization)
+            steps = self.discount ** (lag - 1) * (own[:-lag] * own[lag:])[same]
+            total = total + sparse.csr_array((steps, (earlier, later)), shape=total.shape)
+        counts = interactions.popularity()
+        counts = np.where(counts > 0, counts, 1.0)  # an item that nobody liked has no transition
+        scale = sparse.diags_array(counts**-self.normalization)
         return sparse.csr_array(scale @ total @ scale)
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         votes = self.discount ** np.arange(self.history_length, dtype=float)
         return votes[votes > 0].min() * below_any_vote(self.similarities_, counts)
 
