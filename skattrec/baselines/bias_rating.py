@@ -92,7 +92,9 @@ class BiasRating(RegressorMixin, WeightedFit):
         )
         assert ratings is not None  # this model requires y
         weights = interactions.weights
-        self.mean_ = float(np.average(ratings, weights=weights))
+        self.mean_ = float(
+            ratings.mean() if weights is None else np.average(ratings, None, weights)
+        )
         rest = ratings - self.mean_
         n_of_user = np.bincount(users, weights, minlength=interactions.n_users)
         n_of_item = np.bincount(items, weights, minlength=interactions.n_items)

@@ -263,12 +263,16 @@ class BPRMFModule(nn.Module):
         own, items, biases = self._rows(users, candidates)
         return (items @ own[:, :, None] + biases).squeeze(-1)
 
-    def penalty(self, users: Tensor, candidates: Tensor) -> Tensor:
-        """Return the mean L2 penalty of the triples (user, positive, negative)."""
+    def penalty(
+        self, users: Tensor, candidates: Tensor, row_weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean L2 penalty of the triples (user, positive, negative), times weights."""
         own, items, biases = self._rows(users, candidates)
         # (batch, n_candidates); the positive is in a triple with each of its negatives
         squares = items.square().sum(-1) + biases.square().squeeze(-1)
         triples = own.square().sum(-1) + squares[:, 0] + squares[:, 1:].mean(1)
+        if row_weights is not None:
+            triples = triples * row_weights
         return self.regularization * triples.mean()
 
     def _rows(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ from skattrec.batches import TrainingSet
 from skattrec.checks import check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation, shares, top_past_item
+from skattrec.nn import SquaredLoss
 from skattrec.nn.incidence import Incidence, history_scale
 from skattrec.queries import Queries
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
@@ -183,11 +184,11 @@ class SVDpp(RatingRecommender):
             mean=ratings.mean,
             scale=ratings.scale,
             embedding_dim=self.embedding_dim,
-            embedding_penalty=self.embedding_penalty / len(ratings),
-            bias_penalty=self.bias_penalty / len(ratings),
+            embedding_penalty=self.embedding_penalty / ratings.total_weight,
+            bias_penalty=self.bias_penalty / ratings.total_weight,
             generator=generator,
         )
-        return module, nn.MSELoss(), ratings
+        return module, SquaredLoss(), ratings
 
     def _freeze(self, module: nn.Module) -> SVDppScorer:
         return SVDppScorer(cast(SVDppModule, module))

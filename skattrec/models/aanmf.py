@@ -34,6 +34,7 @@ from skattrec.data.interactions import Codes, Interactions
 from skattrec.explanation import Explanation, shares, top_field, top_past_item
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
+from skattrec.nn import SquaredLoss
 from skattrec.queries import Queries
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
 
@@ -293,10 +294,10 @@ class AANMF(RatingRecommender):
             interaction=self.interaction,
             biases=self.biases,
             dot_product=self.dot_product,
-            embedding_penalty=self.embedding_penalty / len(ratings),
+            embedding_penalty=self.embedding_penalty / ratings.total_weight,
             generator=generator,
         )
-        return module, nn.MSELoss(), ratings  # eq. 7
+        return module, SquaredLoss(), ratings  # eq. 7
 
     def _estimate(
         self, module: nn.Module, everyone: Queries, users: Codes, items: Codes
