@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skattrec.data.interactions import shown
+
 # beyond these, squares and single precision under- or overflow
 _LEAST, _MOST = 1e-30, 1e30
 
@@ -53,7 +55,7 @@ def read_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
         numbers = pd.to_numeric(pd.Series(given), errors="coerce")
         if given.dtype.kind == "c" or numbers.isna().any():
             row = 0 if given.dtype.kind == "c" else int(np.flatnonzero(numbers.isna())[0])
-            raise ValueError(f"sample_weight must hold numbers; row {row} has {given[row]!r}")
+            raise ValueError(f"sample_weight must hold numbers; row {row} has {shown(given[row])}")
         given = numbers.to_numpy()
     weights = given.astype(np.float64)
     bad = ~np.isfinite(weights) | (weights < 0)

@@ -184,3 +184,43 @@ def test_ease_says_what_to_do_about_a_singular_matrix():
             EASE(regularization=1e-20).fit(twins)
         similar = EASE(regularization=1e-6).fit(twins).similarities_
         assert_allclose(similar, [[0, 1], [1, 0]], atol=1e-5)
+
+
+# --- weights -------------------------------------------------------------------------------
+
+SMALL = [["ann", "a"], ["ann", "b"], ["bob", "a"], ["bob", "b"], ["bob", "c"], ["cid", "c"]]
+WEIGHTS = [1.0, 2.0, 3.0, 0.5, 4.0, 0.2]
+TABLE = np.array([[1, 2, 0], [3, 0.5, 4], [0, 0, 0.2]])  # users by items
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 2.5])
+def test_item_knn_is_the_cosine_of_weighted_columns(shrinkage):
+    model = ItemKNN(shrinkage=shrinkage).fit(SMALL, sample_weight=WEIGHTS)
+    # a and b: 1 * 2 + 3 * .5 = 3.5 over sqrt(10 * 4.25)
+    norms = np.sqrt([10, 4.25, 16.04])
+    expected = np.array([[0, 3.5, 12], [3.5, 0, 2], [12, 2, 0]])
+    expected /= np.outer(norms, norms) + shrinkage
+    assert_allclose(dense(model.similarities_), expected)
+    # likes vote alike: ann's vector is a + b; the tie-break knows the weights
+    assert_allclose(model.score_items(["ann"])[0], expected[0] + expected[1], atol=1e-8)
+    assert np.argmax(model.score_items(["nobody"])) == 2  # c has 4.2, a 4, b 2.5
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.6), (0.7, 0.0), (1.3, 1.0), (0.0, 0.5)])
+def test_rp3beta_walks_in_proportion_to_the_weights(alpha, beta):
+    model = RP3beta(alpha=alpha, beta=beta, n_neighbors=None).fit(SMALL, sample_weight=WEIGHTS)
+    some = TABLE > 0
+    to_item = np.where(some, (TABLE / TABLE.sum(1, keepdims=True)) ** alpha, 0)
+    to_user = np.where(some, (TABLE / TABLE.sum(0)) ** alpha, 0)
+    expected = to_user.T @ to_item / TABLE.sum(0) ** beta
+    np.fill_diagonal(expected, 0)
+    assert_allclose(dense(model.similarities_), expected)
+
+
+def test_disliked_rows_are_no_part_of_the_weights():
+    labels = [1, 1, 1, 1, 0, 1]
+    model = RP3beta(beta=1.0).fit(SMALL, labels, sample_weight=WEIGHTS)
+    liked = [row for row, label in zip(SMALL, labels, strict=True) if label]
+    weights = [w for w, label in zip(WEIGHTS, labels, strict=True) if label]
+    same = RP3beta(beta=1.0).fit(liked, sample_weight=weights)
+    assert_allclose(dense(model.similarities_), dense(same.similarities_))
