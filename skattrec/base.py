@@ -49,6 +49,7 @@ from skattrec.data.interactions import (
     warn_if_all_liked,
 )
 from skattrec.data.names import check_user_column
+from skattrec.data.weights import read_weights
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
 from skattrec.questions import Questions
@@ -81,6 +82,10 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     _represents_users_by_attributes: ClassVar[bool] = False
     # whether y is what predict estimates, and every row counts as liked
     _predicts_ratings: ClassVar[bool] = False
+    # whether fit takes weights of rows; see `skattrec.weights.WeightedFit`
+    _takes_weights: ClassVar[bool] = False
+    # a parameter of recommenders that do
+    repeats: str = "last"
     # names of what the last `fit` has set
     _fitted_names: frozenset[str] = frozenset()
     # whose frame `fit` was given, such as "pandas"; None: an array or a list
@@ -139,9 +144,13 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
             Missing ids, timestamps without an order, y that is not finite, no positive row; a
             parameter that cannot be used.
         """
+        return self._fit_whole(X, y, None)
+
+    def _fit_whole(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> Self:
+        """Learn in an estimator of its own, then take over all that it has learnt."""
         learner = self._unfitted()
         before = set(vars(learner))
-        learner._learn(X, y)
+        learner._learn(X, y, sample_weight)
         learner._fitted_names = frozenset(set(vars(learner)) - before)
         self.__dict__ = learner.__dict__  # in one step: the estimator is never half of each
         return self
@@ -156,7 +165,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         other.__dict__.pop("_fitted_names", None)
         return other
 
-    def _learn(self, X: Any, y: ArrayLike | None) -> None:
+    def _learn(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> None:
         """Read, learn and keep; whatever is raised half-way, nobody keeps this estimator."""
         self._check_policies()
         if y is None and self._predicts_ratings:
@@ -164,7 +173,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None: it predicts ratings"
             )
-        interactions = self._read_fit(X, y)
+        interactions = self._read_fit(X, y, sample_weight)
         self._frame_kind = frame_kind(X)
         self.user_ids_ = interactions.users.ids
         self.item_ids_ = interactions.items.ids
@@ -183,7 +192,9 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         self._encode_attributes()
         self._fit(interactions)
 
-    def _read_fit(self, X: Any, y: ArrayLike | None) -> Interactions:
+    def _read_fit(
+        self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> Interactions:
         if has_columns(X):
             columns = read_columns(X)
             validate_data(self, X, skip_check_array=True)
@@ -198,7 +209,12 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
             check_ratings(target)
         elif target is not None:
             warn_if_all_liked(target, threshold)
-        interactions = Interactions(columns, target, positive_threshold=threshold)
+        weights = None
+        if sample_weight is not None:
+            weights = read_weights(sample_weight, len(columns.users))
+        interactions = Interactions(
+            columns, target, positive_threshold=threshold, weights=weights, repeats=self.repeats
+        )
         if not interactions.positive.any():
             raise ValueError(
                 f"y has no positive in {len(interactions)} sample(s): none is above "
@@ -229,6 +245,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     def _check_policies(self) -> None:
         """Check the parameters that this class reads itself."""
         check_choices(self, dict.fromkeys(("unknown_user", "unknown_item"), ("average", "error")))
+        check_choices(self, {"repeats": ("last", "count")})
         check_threshold(getattr(self, "positive_threshold", 0.0))
 
     def _with_items(self, item_attributes: Any) -> Self:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skattrec.data.attributes import EncodedAttributes
-from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.data.negatives import NegativeSampler
 from skattrec.nn.losses import NO_CANDIDATE
 
@@ -29,12 +29,15 @@ class Batch:
     ----------
     size : int
         Number of training rows in the batch, whatever the shapes of the tensors.
+    row_weights : Tensor or None
+        How much each row of the loss counts, the third argument of the criterion; None: all alike.
     **tensors : Tensor
         What the module's ``forward`` takes, by name.
     """
 
-    def __init__(self, size: int, **tensors: Tensor):
+    def __init__(self, size: int, *, row_weights: Tensor | None = None, **tensors: Tensor):
         self.size = size
+        self.row_weights = row_weights
         self.tensors = tensors
         self._moved: tuple[str, Batch] | None = None
 
@@ -45,8 +48,11 @@ class Batch:
         """Return the batch on `device`."""
         if self._moved is None or self._moved[0] != str(device):
             moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
+            weights = self.row_weights
+            if weights is not None:
+                weights = weights.to(device, non_blocking=True)
             # kept: the loss asks again for what the module got
-            self._moved = (str(device), Batch(self.size, **moved))
+            self._moved = (str(device), Batch(self.size, row_weights=weights, **moved))
         return self._moved[1]
 
 
@@ -120,6 +126,7 @@ class HistoryRows(TrainingSet):
     ):
         self.windows = interactions.windows(rows)  # nothing held out is in a history
         self.rows = np.flatnonzero(rows)
+        self.weights = RowWeights(interactions, self.rows)
         self.users = interactions.user_codes
         self.items = interactions.item_codes
         self.labels = interactions.positive.astype(np.float32)
@@ -131,12 +138,17 @@ class HistoryRows(TrainingSet):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def _inputs(self, rows: Codes, candidates: Codes, rng: np.random.Generator) -> Batch:
+    def _inputs(self, chosen: Codes, candidates: Codes, rng: np.random.Generator) -> Batch:
+        rows = self.rows[chosen]
         history, mask = self.windows.cut(self.history_length, rows)
         tensors = {"history": history, "mask": mask, "candidates": candidates}
         if self.facts is not None:
             tensors |= self._facts_of(self.items[rows], rng)
-        return Batch(len(rows), **{name: torch.from_numpy(t) for name, t in tensors.items()})
+        return Batch(
+            len(rows),
+            row_weights=self.weights.take(chosen),
+            **{name: torch.from_numpy(t) for name, t in tensors.items()},
+        )
 
     def _facts_of(self, items: Codes, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Return the true triples of items, with a corrupted tail each if there is a margin."""
@@ -169,12 +181,12 @@ class PositivesAndNegatives(HistoryRows):
 
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return histories, candidates (positive first) and targets of these rows."""
-        rows = self.rows[rows]
-        drawn = self.sampler.sample(self.users[rows], self.n_negatives, rng)
+        at = self.rows[rows]
+        drawn = self.sampler.sample(self.users[at], self.n_negatives, rng)
         target = np.zeros((len(rows), 1 + self.n_negatives), dtype=np.float32)
         target[:, 0] = 1
         target[:, 1:][drawn < 0] = NO_CANDIDATE
-        candidates = np.column_stack([self.items[rows], np.maximum(drawn, 0)])
+        candidates = np.column_stack([self.items[at], np.maximum(drawn, 0)])
         return self._inputs(rows, candidates, rng), torch.from_numpy(target)
 
 
@@ -183,24 +195,65 @@ class LabelledRows(HistoryRows):
 
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return histories, candidates and labels of these rows."""
-        rows = self.rows[rows]
-        inputs = self._inputs(rows, self.items[rows][:, None], rng)
-        return inputs, torch.from_numpy(self.labels[rows][:, None])
+        at = self.rows[rows]
+        inputs = self._inputs(rows, self.items[at][:, None], rng)
+        return inputs, torch.from_numpy(self.labels[at][:, None])
+
+
+class RowWeights:
+    """The weights of training rows over their mean, so that a mean loss keeps its size.
+
+    Parameters
+    ----------
+    interactions : Interactions
+    rows : ndarray of shape (n_rows,)
+        Which interaction each training row is.
+    """
+
+    def __init__(self, interactions: Interactions, rows: Codes):
+        self.values = interactions.relative_weights(rows)
+
+    def take(self, rows: Codes) -> Tensor | None:
+        """Return the weights of these training rows, None where all are alike."""
+        return None if self.values is None else torch.from_numpy(self.values[rows])
 
 
 class LabelledNegatives:
-    """Draws negatives from what each user did not like; -1 for a user without any."""
+    """Draws negatives from what each user did not like; -1 for a user without any.
+
+    Rows are drawn in proportion to their weights.
+    """
 
     def __init__(self, interactions: Interactions, rows: NDArray[np.bool_]):
-        self.disliked = interactions.item_lists(rows & ~interactions.positive)
+        disliked = rows & ~interactions.positive
+        self.disliked = interactions.item_lists(disliked)
+        self._cumulated: NDArray[np.float64] | None = None
+        if interactions.relative_weights(disliked) is not None:
+            assert interactions.weights is not None
+            self._cumulated = _cumulated_shares(self.disliked, interactions.weights[disliked])
 
     def sample(self, users: Codes, n_negatives: int, rng: np.random.Generator) -> Codes:
         """Return item codes of shape (n, n_negatives)."""
         starts, lengths = self.disliked.indptr[users], self.disliked.lengths[users]
-        steps = (rng.random((len(users), n_negatives)) * lengths[:, None]).astype(np.int64)
+        chance = rng.random((len(users), n_negatives))
+        if self._cumulated is not None:
+            # list i ends at i + 1: entries stand in the order of all lists
+            place = np.searchsorted(self._cumulated, users[:, None] + chance, side="right")
+            # sums are rounded: a draw at the very end of a list may fall beside it
+            steps = np.clip(place - starts[:, None], 0, np.maximum(lengths[:, None] - 1, 0))
+        else:
+            steps = (chance * lengths[:, None]).astype(np.int64)
         if not len(self.disliked.items):
             return np.full(steps.shape, -1)
         drawn = self.disliked.items[
             np.minimum(starts[:, None] + steps, len(self.disliked.items) - 1)
         ]
         return np.where(lengths[:, None] > 0, drawn, -1)
+
+
+def _cumulated_shares(lists: ItemLists, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return list number plus the share of the list's weight up to and with each entry."""
+    owners = lists.owners
+    sums = np.cumsum(weights / np.bincount(owners, weights)[owners])
+    before = np.concatenate([[0.0], sums])[lists.indptr[:-1]]
+    return owners + sums - before[owners]

@@ -13,7 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from skattrec.batches import Batch, TrainingSet
+from skattrec.batches import Batch, RowWeights, TrainingSet
 from skattrec.checks import check_switches
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.nn.incidence import Incidence
@@ -23,17 +23,35 @@ from skattrec.training import (
     Objective,
     hold_out_random,
 )
+from skattrec.weights import WeightedFit
 
 
 class RatedPairs(TrainingSet):
-    """Standardised ratings, one a row."""
+    """Standardised ratings, one a row.
+
+    Attributes
+    ----------
+    mean, scale : float
+        Mean and standard deviation of the ratings, weighted where the rows are.
+    total_weight : float
+        Sum of the weights: a penalty over it stands beside a mean loss as it would beside the sum.
+    """
 
     def __init__(self, interactions: Interactions, rows: NDArray[np.bool_]):
         assert interactions.values is not None
         self.users = interactions.user_codes[rows]
         self.items = interactions.item_codes[rows]
         ratings = interactions.values[rows]
+        self.weights = RowWeights(interactions, np.flatnonzero(rows))
+        self.total_weight = float(len(ratings))
         self.mean, self.scale = float(ratings.mean()), float(ratings.std()) or 1.0
+        if interactions.weights is not None:
+            weights = interactions.weights[rows]
+            self.total_weight = float(weights.sum())
+            first = ratings[0]  # equal ratings are equal to their mean, whatever the weights
+            self.mean = float(first + np.average(ratings - first, weights=weights))
+            spread = np.average((ratings - self.mean) ** 2, weights=weights)
+            self.scale = float(np.sqrt(spread)) or 1.0
         self.ratings = ((ratings - self.mean) / self.scale).astype(np.float32)
 
     def __len__(self) -> int:
@@ -42,10 +60,11 @@ class RatedPairs(TrainingSet):
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return users, items and standardised ratings of these rows."""
         users, items = torch.from_numpy(self.users[rows]), torch.from_numpy(self.items[rows])
-        return Batch(len(rows), users=users, items=items), torch.from_numpy(self.ratings[rows])
+        batch = Batch(len(rows), row_weights=self.weights.take(rows), users=users, items=items)
+        return batch, torch.from_numpy(self.ratings[rows])
 
 
-class RatingRecommender(RegressorMixin, NeuralRecommender):
+class RatingRecommender(RegressorMixin, WeightedFit, NeuralRecommender):
     """A neural model of ratings: some of them, held out at random, choose the epoch by RMSE.
 
     A subclass has the parameters ``clip`` (cut estimates at the range of the ratings in fit) and

@@ -40,8 +40,10 @@ from skattrec.topk import row_blocks
 class RecommenderNet(NeuralNet):
     """The skorch net of every neural recommender.
 
-    Two departures from skorch: the module gets a `Batch` by keyword, and adds to the loss
-    what its ``penalty(**tensors)`` returns while training, if it has that method.
+    Departures from skorch: the module gets a `Batch` by keyword; the criterion gets the weights of
+    the batch's rows besides, where it has any; and the module adds to the loss what its
+    ``penalty(**tensors)``, with the weights as ``row_weights``, returns while training, if it has
+    that method.
 
     Attributes
     ----------
@@ -60,10 +62,16 @@ class RecommenderNet(NeuralNet):
 
     def get_loss(self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False) -> Any:
         """Return the criterion's loss, plus the module's penalty while training."""
-        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        batch = X.to(self.device)
+        weights = {}
+        if batch.row_weights is None:
+            loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        else:
+            weights = {"row_weights": batch.row_weights}
+            loss = self.criterion_(y_pred, y_true.to(self.device), batch.row_weights)
         penalty = getattr(self.module_, "penalty", None)
         if training and penalty is not None:
-            loss = loss + penalty(**X.to(self.device).tensors)
+            loss = loss + penalty(**batch.tensors, **weights)
         return loss
 
 

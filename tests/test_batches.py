@@ -286,3 +286,62 @@ def test_items_without_facts_give_empty_triples():
     training = LabelledRows(log, log.item_codes == 4, LENGTH, encoded_facts(log), True)
     batch, _ = training.batch(np.arange(len(training)), np.random.default_rng(0))
     assert [len(batch.tensors[n]) for n in ("heads", "relations", "tails", "corrupted")] == [0] * 4
+
+
+# --- weights -----------------------------------------------------------------------------
+
+
+def weighted_log(labelled=False, seed=0):
+    """The log of `random_log`; weights are 1 to 5."""
+    log = random_log(labelled, seed=seed)
+    log.weights = np.random.default_rng(seed).integers(1, 6, len(log)).astype(float)
+    return log
+
+
+@pytest.mark.parametrize("kind", ["positives", "labelled"])
+def test_batches_have_the_weights_of_their_rows_over_the_mean(kind):
+    log = weighted_log(labelled=True)
+    rows = np.random.default_rng(1).random(len(log)) < 0.7
+    if kind == "labelled":
+        training = LabelledRows(log, rows, LENGTH, None, False)
+    else:
+        training = positives(log, rows)
+        rows = rows & log.positive
+    chosen = np.array([7, 0, 2, 5])
+    batch, _ = training.batch(chosen, np.random.default_rng(0))
+    weights = log.weights[np.flatnonzero(rows)]
+    np.testing.assert_allclose(batch.row_weights, weights[chosen] / weights.mean(), rtol=1e-6)
+    assert batch.row_weights.dtype == torch.float32
+    assert "row_weights" not in batch.tensors
+    assert batch.to("meta").row_weights.device.type == "meta"
+    every, _ = training.batch(np.arange(len(training)), np.random.default_rng(0))
+    assert every.row_weights.mean().item() == pytest.approx(1)
+
+
+def test_without_weights_batches_have_none():
+    batch, _ = positives(random_log()).batch(np.arange(3), np.random.default_rng(0))
+    assert batch.row_weights is None
+    assert batch.to("meta").row_weights is None
+
+
+def test_dislikes_are_drawn_in_proportion_to_their_weights():
+    rows = [[0, 1], [0, 2], [0, 3], [1, 0], [1, 4], [2, 0], [3, 2], [3, 3], [3, 4]]
+    log = interactions_of(rows, [0, 0, 0, 1, 1, 0, 0, 1, 0])
+    log.weights = np.array([1.0, 2, 5, 100, 100, 1e-9, 1e9, 7, 3e9])
+    sampler = LabelledNegatives(log, all_rows(log))
+    drawn = sampler.sample(np.arange(4), 20_000, np.random.default_rng(0))
+    share = [np.bincount(items, minlength=5) / 20_000 for items in np.maximum(drawn, 0)]
+    np.testing.assert_allclose(share[0], [0, 1 / 8, 2 / 8, 5 / 8, 0], atol=0.015)
+    assert (drawn[1] == -1).all()  # likes alone
+    assert (drawn[2] == 0).all()
+    np.testing.assert_allclose(share[3], [0, 0, 1 / 4, 0, 3 / 4], atol=0.015)
+
+
+def test_dislikes_of_many_users_stay_the_users_own():
+    log = weighted_log(labelled=True, seed=2)
+    log.weights = 10.0 ** np.random.default_rng(0).integers(-20, 20, len(log))
+    users = np.repeat(np.arange(log.n_users), 50)
+    drawn = LabelledNegatives(log, all_rows(log)).sample(users, 40, np.random.default_rng(0))
+    for user, items in zip(users, drawn, strict=True):
+        own = set(log.item_codes[(log.user_codes == user) & ~log.positive]) or {-1}
+        assert set(items) <= own

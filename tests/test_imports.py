@@ -36,6 +36,7 @@ FLOORS = {
     "model_selection": 2,
     "base": 2,
     "masking": 2,
+    "weights": 2,
     "nn": 3,
     "batches": 3,
     "averaging": 3,
@@ -57,7 +58,7 @@ FORBIDDEN = {
     # the scorer and the splitters know estimators by their methods only
     "metrics": {"base", "masking", "model_selection"},
     "model_selection": {"base", "masking"},
-    "base": {"masking"},
+    "base": {"masking", "weights"},
     "queries": {"base", "candidates", "questions", "masking", "metrics", "model_selection"},
     "candidates": {"base", "questions", "masking", "metrics", "model_selection"},
     "questions": {"base", "masking", "metrics", "model_selection"},

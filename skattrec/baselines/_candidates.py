@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skattrec.batches import Batch, LabelledNegatives, TrainingSet
+from skattrec.batches import Batch, LabelledNegatives, RowWeights, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.nn.losses import NO_CANDIDATE, PairwiseLoss
@@ -35,6 +35,7 @@ class Candidates(TrainingSet):
         chosen = np.flatnonzero(rows & interactions.positive)
         self.users = interactions.user_codes[chosen]
         self.items = interactions.item_codes[chosen]
+        self.weights = RowWeights(interactions, chosen)
         self.sampler = sampler
         self.n_negatives = n_negatives
 
@@ -61,7 +62,8 @@ class Candidates(TrainingSet):
         # where there is none to draw the positive itself, so that a penalty on the rows of a
         # batch meets no others
         candidates = np.column_stack([own, np.where(drawn < 0, own, drawn)])
-        return _batch(users, candidates), torch.from_numpy(target)
+        batch = _batch(users, candidates, self.weights.take(rows))
+        return batch, torch.from_numpy(target)
 
 
 class LabelledCandidates(TrainingSet):
@@ -78,6 +80,7 @@ class LabelledCandidates(TrainingSet):
         self.users = interactions.user_codes[rows]
         self.items = interactions.item_codes[rows]
         self.labels = interactions.positive[rows].astype(np.float32)
+        self.weights = RowWeights(interactions, np.flatnonzero(rows))
 
     def __len__(self) -> int:
         return len(self.users)
@@ -93,21 +96,25 @@ class LabelledCandidates(TrainingSet):
     def batch(self, rows: Codes, rng: np.random.Generator) -> tuple[Batch, Tensor]:
         """Return users, one candidate each, and labels."""
         labels = torch.from_numpy(self.labels[rows][:, None])
-        return _batch(self.users[rows], self.items[rows][:, None]), labels
+        weights = self.weights.take(rows)
+        return _batch(self.users[rows], self.items[rows][:, None], weights), labels
 
 
-def _batch(users: Codes, candidates: Codes) -> Batch:
+def _batch(users: Codes, candidates: Codes, row_weights: Tensor | None) -> Batch:
     return Batch(
-        len(users), users=torch.from_numpy(users), candidates=torch.from_numpy(candidates)
+        len(users),
+        row_weights=row_weights,
+        users=torch.from_numpy(users),
+        candidates=torch.from_numpy(candidates),
     )
 
 
 class BPRLoss(PairwiseLoss):
     """Mean of -log sigmoid(score of the positive, in column 0, minus that of a negative)."""
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Map scores and targets (batch, n_candidates), targets 1, 0 or -1 (none), to a loss."""
-        return super().forward(scores[:, 1:] - scores[:, :1], target[:, 1:])
+        return super().forward(scores[:, 1:] - scores[:, :1], target[:, 1:], weights)
 
 
 def by_popularity(interactions: Interactions, exponent: float) -> NegativeSampler:

@@ -19,41 +19,66 @@ from skattrec.topk import next_to_zero, row_blocks
 class ItemFactors(BaseRecommender):
     """An item's score is the dot product of its vector with the user's.
 
-    A subclass implements ``_factorise(matrix)`` and ``_fold_in(matrix)``. A user's vector is
-    always the solution for the user's history, each user on their own: known users and new ones
-    with the same history get the same scores. An unknown item has the mean vector; for a user
-    without history items score next to 0, by popularity.
+    A subclass implements ``_factorise(matrix)`` and ``_fold_in(history, weights)``. A user's
+    vector is always the solution for the user's history, each user on their own: known users and
+    new ones with the same history, and the same weights of it, get the same scores. An unknown
+    item has the mean vector; for a user without history items score next to 0, by popularity.
     """
 
     @abstractmethod
     def _factorise(self, matrix: sparse.csr_array) -> NDArray[np.floating]:
-        """Return item vectors (n_items, n_factors) of the binary matrix of users by items."""
+        """Return item vectors (n_items, n_factors) of the matrix of users by items.
+
+        Entries are 1 where the user liked the item, or the weight of the like.
+        """
 
     @abstractmethod
-    def _fold_in(self, history: Codes) -> NDArray[np.floating]:
-        """Return the vector (n_factors,) of a user who liked these items, at least one."""
+    def _fold_in(
+        self, history: Codes, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.floating]:
+        """Return the vector (n_factors,) of a user who liked these items, at least one.
+
+        Weights, one an item, are None where all are 1.
+        """
 
     def _fit(self, interactions: Interactions) -> None:
-        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
+        matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
         self.item_factors_ = np.asarray(self._factorise(matrix), dtype=np.float64)
         self._vectors = np.vstack([self.item_factors_, self.item_factors_.mean(axis=0)])
         liked = next_to_zero(np.asarray(matrix.sum(axis=0)))
         self._without_history = np.append(liked, liked.mean())
         self._prepare()
-        self.user_factors_ = self._users_of(self._liked)
+        weights = interactions.weights
+        self._weights = None if weights is None else weights[interactions.positive]
+        self.user_factors_ = self._users_of(self._liked, self._weights)
 
     def _prepare(self) -> None:
         """Compute what all users' solutions have in common."""
 
-    def _users_of(self, histories: ItemLists) -> NDArray[np.float64]:
+    def _users_of(
+        self, histories: ItemLists, weights: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         n_items, width = self.item_factors_.shape
         users = np.zeros((len(histories), width))
         for row in range(len(histories)):
-            items = histories.items[slice(*histories.indptr[row : row + 2])]
-            items = items[items < n_items]
-            if len(items):
-                users[row] = self._fold_in(items)
+            part = slice(*histories.indptr[row : row + 2])
+            items = histories.items[part]
+            known = items < n_items
+            if known.any():
+                own = None if weights is None else weights[part][known]
+                users[row] = self._fold_in(items[known], own)
         return users
+
+    def _weights_of(self, queries: Queries) -> NDArray[np.float64] | None:
+        """Return the weight of each entry of the histories; those that came since fit have 1."""
+        if self._weights is None:
+            return None
+        same = unchanged(queries, self._liked)
+        entries = ItemLists(self._liked.indptr, np.arange(len(self._liked.items)))
+        weights = np.ones(len(queries.histories.items))
+        of_fit = same[queries.histories.owners]
+        weights[of_fit] = self._weights[entries.take(queries.users[same]).items]
+        return weights
 
     def _vectors_of(self, queries: Queries) -> NDArray[np.float64]:
         """Return users' vectors, those of fit where the history is that of fit."""

@@ -209,14 +209,22 @@ class FMModule(nn.Module):
             return scores
         return scores + alone(sums, squares)[:, None] + self.offset
 
-    def penalty(self, users: Tensor, candidates: Tensor) -> Tensor:
-        """Return the mean L2 penalty of the triples (user, positive, negative), or of the rows."""
+    def penalty(
+        self, users: Tensor, candidates: Tensor, row_weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean L2 penalty of the triples (user, positive, negative), or of the rows.
+
+        Each is multiplied by the weight of its row.
+        """
         weights = torch.full_like(candidates, 1, dtype=self.items.ids.dtype)
         if self.offset is None:
             weights[:, 1:] /= candidates.shape[1] - 1  # the positive is in all triples
         else:
             weights /= candidates.shape[1]
         of_user = weights.new_ones(len(users))
+        if row_weights is not None:
+            of_user = row_weights.to(weights.dtype)
+            weights *= of_user[:, None]
         penalty = self.items.penalty(candidates.flatten(), weights.flatten())
         penalty = penalty + self.users.penalty(users, of_user)
         if self.past is not None:

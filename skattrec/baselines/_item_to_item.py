@@ -34,7 +34,7 @@ class ItemToItem(BaseRecommender):
         lists = known_items(queries.histories, len(self._items))
         return lists, np.ones(len(lists.items))
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         """Return what to add to each item's score, given how many users liked it."""
         return np.zeros(len(counts))
 
@@ -42,8 +42,7 @@ class ItemToItem(BaseRecommender):
         self.similarities_ = self._similarities(interactions)
         # of each item for an unknown one
         self._mean_votes = np.asarray(self.similarities_.mean(axis=1))
-        liked = interactions.item_codes[interactions.positive]
-        counts = np.bincount(liked, minlength=interactions.n_items)
+        counts = interactions.popularity()
         prior = self._tie_break(counts)
         nobody = prior if prior.any() else below_any_vote(self.similarities_, counts)
         # the last entries stand for an unknown item
@@ -138,7 +137,7 @@ def told_by_past(
 
 
 def below_any_vote(
-    similarities: sparse.csr_array | NDArray[np.float64], counts: Codes
+    similarities: sparse.csr_array | NDArray[np.float64], counts: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return a popularity so small that it decides only between equal sums of votes."""
     votes = np.asarray(similarities.data) if sparse.issparse(similarities) else similarities

@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_scalar
 
-from skattrec.base import BaseRecommender
 from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.queries import Queries
+from skattrec.weights import WeightedFit
 
 
-class BiasRating(RegressorMixin, BaseRecommender):
+class BiasRating(RegressorMixin, WeightedFit):
     """Predict ratings by the overall mean, a bias of the user and one of the item.
 
     Biases minimise the squared error plus `user_penalty` and `item_penalty` times their
     squares; both are solved for in turn until they stand still.
+
+    Squared errors are multiplied by `sample_weight`: a rating of weight 2 is
+    two ratings, beside the same penalties.
 
     Parameters
     ----------
@@ -29,6 +32,9 @@ class BiasRating(RegressorMixin, BaseRecommender):
         Ridge penalty on item biases.
     clip : bool, default=True
         Whether predictions stay in the range of the training ratings.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Unknown ids have a bias of 0; "error" raises a ValueError that names the id.
 
@@ -39,7 +45,7 @@ class BiasRating(RegressorMixin, BaseRecommender):
     item_ids_ : ndarray of shape (n_items,)
         Items seen in fit.
     mean_ : float
-        Mean rating.
+        Mean rating, weighted where `fit` was given weights.
     user_biases_, item_biases_ : ndarray of shape (n_users,), (n_items,)
         What each adds to the mean.
 
@@ -60,12 +66,14 @@ class BiasRating(RegressorMixin, BaseRecommender):
         user_penalty: float = 5.0,
         item_penalty: float = 5.0,
         clip: bool = True,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
         self.user_penalty = user_penalty
         self.item_penalty = item_penalty
         self.clip = clip
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -83,15 +91,22 @@ class BiasRating(RegressorMixin, BaseRecommender):
             interactions.values,
         )
         assert ratings is not None  # this model requires y
-        self.mean_ = float(ratings.mean())
+        weights = interactions.weights
+        self.mean_ = float(
+            ratings.mean() if weights is None else np.average(ratings, None, weights)
+        )
         rest = ratings - self.mean_
-        n_of_user = np.bincount(users, minlength=interactions.n_users)
-        n_of_item = np.bincount(items, minlength=interactions.n_items)
-        user, item = np.zeros(len(n_of_user)), np.zeros(len(n_of_item))
+        n_of_user = np.bincount(users, weights, minlength=interactions.n_users)
+        n_of_item = np.bincount(items, weights, minlength=interactions.n_items)
+        times = 1.0 if weights is None else weights
+        user: NDArray[Any] = np.zeros(len(n_of_user))
+        item: NDArray[Any] = np.zeros(len(n_of_item))
         for _ in range(200):
             before = user
-            item = np.bincount(items, rest - user[users]) / (n_of_item + self.item_penalty)
-            user = np.bincount(users, rest - item[items]) / (n_of_user + self.user_penalty)
+            item = np.bincount(items, times * (rest - user[users]))
+            item = item / (n_of_item + self.item_penalty)
+            user = np.bincount(users, times * (rest - item[items]))
+            user = user / (n_of_user + self.user_penalty)
             if np.abs(user - before).max() < 1e-8:
                 break
         self.user_biases_, self.item_biases_ = user, item

@@ -19,9 +19,10 @@ from skattrec.explanation import Explanation
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks
 from skattrec.training import NeuralRecommender
+from skattrec.weights import WeightedFit
 
 
-class BPRMF(NeuralRecommender):
+class BPRMF(WeightedFit, NeuralRecommender):
     """Matrix factorisation by Bayesian personalised ranking (BPR).
 
     The score of item i for user u is ``b_i + p_u . q_i``. For a liked item i and an item j that
@@ -31,6 +32,8 @@ class BPRMF(NeuralRecommender):
     A user with another history than in `fit`, by ``histories=``, gets the vector that training
     gives users with such a history: a linear map of the history's item vectors, fitted to the
     trained users by ridge regression.
+
+    A liked item's loss and penalty are multiplied by its `sample_weight` over their mean.
 
     Parameters
     ----------
@@ -77,6 +80,9 @@ class BPRMF(NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score with the
         mean vector of the users, or raise. A user of fit who liked nothing has the mean vector.
@@ -148,6 +154,7 @@ class BPRMF(NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -168,6 +175,7 @@ class BPRMF(NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -255,12 +263,16 @@ class BPRMFModule(nn.Module):
         own, items, biases = self._rows(users, candidates)
         return (items @ own[:, :, None] + biases).squeeze(-1)
 
-    def penalty(self, users: Tensor, candidates: Tensor) -> Tensor:
-        """Return the mean L2 penalty of the triples (user, positive, negative)."""
+    def penalty(
+        self, users: Tensor, candidates: Tensor, row_weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean L2 penalty of the triples (user, positive, negative), times weights."""
         own, items, biases = self._rows(users, candidates)
         # (batch, n_candidates); the positive is in a triple with each of its negatives
         squares = items.square().sum(-1) + biases.square().squeeze(-1)
         triples = own.square().sum(-1) + squares[:, 0] + squares[:, 1:].mean(1)
+        if row_weights is not None:
+            triples = triples * row_weights
         return self.regularization * triples.mean()
 
     def _rows(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,6 +29,7 @@ from skattrec.training import (
     NeuralRecommender,
     probabilities,
 )
+from skattrec.weights import WeightedFit
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "loss": ("bpr", "binary"),
@@ -36,7 +37,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class FM(NeuralRecommender):
+class FM(WeightedFit, NeuralRecommender):
     """Factorisation machine for ranking: every pair of features has a weight of low rank.
 
     The features x of a pair are the user, the item, and the attribute values of both: a user or
@@ -46,6 +47,10 @@ class FM(NeuralRecommender):
 
     New items are scored by their attributes and the mean item vector, new users by theirs and
     the mean user vector, or by ``histories=``.
+
+    The loss and penalty of a positive, or of a labelled row, are multiplied by its `sample_weight`
+    over their mean; rows that y labels as not liked are drawn as negatives in proportion to
+    theirs.
 
     Parameters
     ----------
@@ -105,6 +110,9 @@ class FM(NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom neither fit, `user_attributes` nor `histories` knows: score
         with the mean user vector, or raise.
@@ -194,6 +202,7 @@ class FM(NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -219,6 +228,7 @@ class FM(NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

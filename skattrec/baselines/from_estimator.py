@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import RegressorMixin, clone, is_classifier, is_regressor
 from sklearn.utils import Tags
+from sklearn.utils.validation import has_fit_parameter
 
-from skattrec.base import BaseRecommender
 from skattrec.checks import check_choices, check_count, draw_seed
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks
+from skattrec.weights import WeightedFit
 
 
-class _OneHot(BaseRecommender):
+class _OneHot(WeightedFit):
     """Features of pairs: one-hot user and item, then the share of each attribute value."""
 
     _represents_items_by_attributes = True
@@ -59,9 +60,23 @@ class _OneHot(BaseRecommender):
     def _estimate(self, features: sparse.csr_array) -> NDArray[Any]:
         raise NotImplementedError
 
-    def _fit_estimator(self, features: sparse.csr_array, target: NDArray[Any]) -> None:
+    def _fit_estimator(
+        self,
+        features: sparse.csr_array,
+        target: NDArray[Any],
+        weights: NDArray[np.float64] | None,
+    ) -> None:
+        given = {}
+        if weights is not None:
+            if not has_fit_parameter(self.estimator, "sample_weight"):
+                raise ValueError(
+                    f"estimator={self.estimator!r} takes no sample_weight in fit, but rows of X "
+                    "have weights other than 1; leave out sample_weight and set repeats='last', "
+                    "or choose another estimator"
+                )
+            given = {"sample_weight": weights}
         # 32-bit indices, which is what scikit-learn's estimators take
-        self.estimator_ = clone(self.estimator).fit(_narrow(features), target)
+        self.estimator_ = clone(self.estimator).fit(_narrow(features), target, **given)
         self.n_features_ = features.shape[1]
 
 
@@ -71,6 +86,8 @@ class FromRegressor(RegressorMixin, _OneHot):
     A pair's features are one column a user, one an item, and one for each attribute value of
     either, whose entry is one over the number of values in the field. Unknown ids have zeros.
 
+    `sample_weight` is handed to the regressor, which must then take it in its own ``fit``.
+
     Parameters
     ----------
     estimator : regressor
@@ -78,6 +95,9 @@ class FromRegressor(RegressorMixin, _OneHot):
         that makes it dense.
     item_attributes, user_attributes : AttributeTable, frame or dict, default=None
         Attributes of items and users.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Whether ids that neither fit nor attributes know have zeros for features, or raise a
         ValueError.
@@ -111,12 +131,14 @@ class FromRegressor(RegressorMixin, _OneHot):
         *,
         item_attributes: Any = None,
         user_attributes: Any = None,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
         self.estimator = estimator
         self.user_attributes = user_attributes
         self.item_attributes = item_attributes
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -129,7 +151,7 @@ class FromRegressor(RegressorMixin, _OneHot):
         self._tabulate()
         pairs = self._features_of(interactions.user_codes, interactions.item_codes)
         assert interactions.values is not None  # this model requires y
-        self._fit_estimator(pairs, interactions.values)
+        self._fit_estimator(pairs, interactions.values, interactions.weights)
 
     def _estimate(self, features: sparse.csr_array) -> NDArray[Any]:
         return np.asarray(self.estimator_.predict(_narrow(features)), dtype=np.float64)
@@ -147,6 +169,9 @@ class FromClassifier(_OneHot):
     It learns to tell the pairs that users liked from others: rows that y labels as not liked, or
     drawn items. Features are those of `FromRegressor`.
 
+    `sample_weight` is handed to the classifier, which must then take it in its own ``fit``; a
+    drawn item has the weight of the liked one that it was drawn for.
+
     Parameters
     ----------
     estimator : classifier
@@ -162,6 +187,9 @@ class FromClassifier(_OneHot):
         Seeds the drawn items; the classifier has a seed of its own.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Whether ids that neither fit nor attributes know have zeros for features, or raise a
         ValueError.
@@ -203,6 +231,7 @@ class FromClassifier(_OneHot):
         negatives: str = "auto",
         random_state: Any = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -213,14 +242,15 @@ class FromClassifier(_OneHot):
         self.negatives = negatives
         self.random_state = random_state
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
     def _fit(self, interactions: Interactions) -> None:
         self._check_parameters()
         self._tabulate()
-        users, items, target = self._training_pairs(interactions)
-        self._fit_estimator(self._features_of(users, items), target)
+        users, items, target, weights = self._training_pairs(interactions)
+        self._fit_estimator(self._features_of(users, items), target, weights)
 
     def _check_parameters(self) -> None:
         _check_estimator(self.estimator)
@@ -231,7 +261,10 @@ class FromClassifier(_OneHot):
         check_choices(self, {"negatives": ("auto", "sampled", "labelled")})
         check_count(self.n_negatives, "n_negatives")
 
-    def _training_pairs(self, interactions: Interactions) -> tuple[Codes, Codes, NDArray[Any]]:
+    def _training_pairs(
+        self, interactions: Interactions
+    ) -> tuple[Codes, Codes, NDArray[Any], NDArray[np.float64] | None]:
+        """Return users, items, labels and weights of what to learn from."""
         users, items = interactions.user_codes, interactions.item_codes
         positive = interactions.positive
         if self.negatives == "labelled" and positive.all():
@@ -240,7 +273,7 @@ class FromClassifier(_OneHot):
                 f"{self.positive_threshold}; use negatives='sampled'"
             )
         if self.negatives != "sampled" and not positive.all():
-            return users, items, positive.astype(int)
+            return users, items, positive.astype(int), interactions.weights
         seed = draw_seed(self.random_state)
         sampler = NegativeSampler.uniform(interactions)
         owners = users[positive]
@@ -252,7 +285,12 @@ class FromClassifier(_OneHot):
             )
         users = np.concatenate([owners, np.repeat(owners, self.n_negatives)[found.ravel()]])
         items = np.concatenate([items[positive], drawn[found]])
-        return users, items, (np.arange(len(users)) < len(owners)).astype(int)
+        weights = interactions.weights
+        if weights is not None:
+            weights = weights[positive]
+            drawn_for = np.repeat(weights, self.n_negatives)[found.ravel()]
+            weights = np.concatenate([weights, drawn_for])
+        return users, items, (np.arange(len(users)) < len(owners)).astype(int), weights
 
     def _estimate(self, features: sparse.csr_array) -> NDArray[Any]:
         features = _narrow(features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,20 @@ from skattrec.baselines._item_to_item import (
 )
 from skattrec.checks import check_finite, check_integer
 from skattrec.data.co_occurrence import co_occurrence_blocks
-from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.interactions import Interactions
+from skattrec.weights import WeightedFit
 
 
-class ItemKNN(ItemToItem):
+class ItemKNN(WeightedFit, ItemToItem):
     """Recommend the items most similar to what the user liked.
 
     The similarity of two items is the cosine of their columns of the user-item matrix,
     ``n_both / (sqrt(n_i * n_j) + shrinkage)``. An item's score is the sum of its similarities
     to the user's items, counting those among its `n_neighbors` most similar ones.
+
+    With `sample_weight` in `fit` the entries of the matrix are the weights of the likes; a cosine
+    does not change where all weights of an item are multiplied by a number. The user's items vote
+    alike.
 
     Parameters
     ----------
@@ -37,6 +43,9 @@ class ItemKNN(ItemToItem):
         items that no vote reaches.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Items score next to 0, by popularity, for a user without history, whatever
         `popularity_tie_break`; an unknown item gets the user's mean score. "error" raises a
@@ -72,6 +81,7 @@ class ItemKNN(ItemToItem):
         shrinkage: float = 0.0,
         popularity_tie_break: bool = True,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -79,6 +89,7 @@ class ItemKNN(ItemToItem):
         self.shrinkage = shrinkage
         self.popularity_tie_break = popularity_tie_break
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -86,18 +97,18 @@ class ItemKNN(ItemToItem):
         check_integer(self, "n_neighbors", optional=True)
         check_finite(self.shrinkage, "shrinkage", min_val=0)
         check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
-        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
-        counts = np.asarray(matrix.sum(axis=0))
-        return nearest(self._cosines(matrix, counts), self.n_neighbors)
+        matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
+        squares = np.asarray(matrix.power(2).sum(axis=0))
+        return nearest(self._cosines(matrix, squares), self.n_neighbors)
 
     def _cosines(
-        self, matrix: sparse.csr_array, counts: NDArray[np.float64]
+        self, matrix: sparse.csr_array, squares: NDArray[np.float64]
     ) -> Iterator[sparse.csr_array]:
         for items, both in co_occurrence_blocks(matrix):
-            both.data /= np.sqrt(counts[items] * counts[both.indices]) + self.shrinkage
+            both.data /= np.sqrt(squares[items] * squares[both.indices]) + self.shrinkage
             yield both
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         if not self.popularity_tie_break:
             return super()._tie_break(counts)
         return below_any_vote(self.similarities_, counts)

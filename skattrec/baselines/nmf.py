@@ -107,6 +107,8 @@ class NMF(ItemFactors):
         self._basis = roots[:, None] * basis[:, kept].T
         self._to_basis = basis[:, kept] / roots
 
-    def _fold_in(self, history: Codes) -> NDArray[np.floating]:
+    def _fold_in(
+        self, history: Codes, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.floating]:
         liked = self.item_factors_[history].sum(axis=0)
         return optimize.nnls(self._basis, liked @ self._to_basis)[0]

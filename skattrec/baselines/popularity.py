@@ -7,18 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skattrec.base import BaseRecommender
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.queries import Queries
+from skattrec.weights import WeightedFit
 
 
-class Popularity(BaseRecommender):
+class Popularity(WeightedFit):
     """Recommend the items that most users liked.
+
+    With `sample_weight` in `fit` each like counts with its weight.
 
     Parameters
     ----------
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         An unknown user is served like any other; an unknown item gets the mean score. "error"
         raises a ValueError that names the id.
@@ -30,7 +35,8 @@ class Popularity(BaseRecommender):
     item_ids_ : ndarray of shape (n_items,)
         Items seen in fit.
     popularity_ : ndarray of shape (n_items,)
-        Share of users who liked each item: what `predict` returns.
+        Share of users who liked each item, or with weights the sum of them over the number of
+        users: what `predict` returns.
 
     Examples
     --------
@@ -47,17 +53,17 @@ class Popularity(BaseRecommender):
         self,
         *,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
     def _fit(self, interactions: Interactions) -> None:
-        liked = interactions.item_codes[interactions.positive]
-        counts = np.bincount(liked, minlength=interactions.n_items)
-        self.popularity_ = counts / interactions.n_users
+        self.popularity_ = interactions.popularity() / interactions.n_users
         self._scores = np.append(self.popularity_, self.popularity_.mean())
 
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:

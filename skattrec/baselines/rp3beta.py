@@ -12,14 +12,19 @@ from skattrec.baselines._item_to_item import ItemToItem, nearest
 from skattrec.checks import check_finite, check_integer
 from skattrec.data.co_occurrence import pair_blocks
 from skattrec.data.interactions import Interactions
+from skattrec.weights import WeightedFit
 
 
-class RP3beta(ItemToItem):
+class RP3beta(WeightedFit, ItemToItem):
     """Rank items by a random walk user - item - user - item, popular ends discounted.
 
     A step goes to each neighbour with the same probability, to the power `alpha`. The walk's
     probability of ending in an item is divided by the item's popularity to the power `beta`
     [1]_.
+
+    With `sample_weight` in `fit` each step takes a like with a chance in proportion to its
+    weight, and an item's popularity is the sum of the weights of its likes. Walks begin at all
+    items of the user alike.
 
     Parameters
     ----------
@@ -32,6 +37,9 @@ class RP3beta(ItemToItem):
         all, which ranks few candidates better, as most of them are nobody's near neighbours.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Items score next to 0, by popularity, for a user without history; an unknown item gets
         the user's mean score. "error" raises a ValueError that names the id.
@@ -68,6 +76,7 @@ class RP3beta(ItemToItem):
         beta: float = 0.6,
         n_neighbors: int | None = 100,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -75,6 +84,7 @@ class RP3beta(ItemToItem):
         self.beta = beta
         self.n_neighbors = n_neighbors
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -82,19 +92,29 @@ class RP3beta(ItemToItem):
         check_finite(self.alpha, "alpha", min_val=0)
         check_finite(self.beta, "beta", min_val=0)
         check_integer(self, "n_neighbors", optional=True)
-        matrix = interactions.to_csr(interactions.positive).astype(np.float64)
+        matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
         items_by_users = sparse.csr_array(matrix.T)
-        of_users, of_items = _powers(matrix, -self.alpha), _powers(items_by_users, -self.alpha)
-        from_user = sparse.csr_array(items_by_users @ sparse.diags_array(of_users))
-        to_user = sparse.csr_array(matrix @ sparse.diags_array(of_items))
+        of_users, of_items = _sums(matrix) ** -self.alpha, _sums(items_by_users) ** -self.alpha
+        from_user = sparse.csr_array(
+            _power(items_by_users, self.alpha) @ sparse.diags_array(of_users)
+        )
+        to_user = sparse.csr_array(_power(matrix, self.alpha) @ sparse.diags_array(of_items))
         return nearest(
-            _walks(from_user, to_user, _powers(items_by_users, -self.beta)), self.n_neighbors
+            _walks(from_user, to_user, _sums(items_by_users) ** -self.beta), self.n_neighbors
         )
 
 
-def _powers(matrix: sparse.csr_array, exponent: float) -> NDArray[np.float64]:
-    """Return the number of entries of each row, at least 1, to a power."""
-    return np.maximum(np.asarray(matrix.sum(axis=1)), 1.0) ** exponent
+def _sums(matrix: sparse.csr_array) -> NDArray[np.float64]:
+    """Return the sum of each row, 1 in place of 0, which has no steps to divide."""
+    sums = np.asarray(matrix.sum(axis=1))
+    return np.where(sums > 0, sums, 1.0)
+
+
+def _power(matrix: sparse.csr_array, exponent: float) -> sparse.csr_array:
+    """Return the stored entries to a power, 1 of each for the power 0."""
+    return sparse.csr_array(
+        (matrix.data**exponent, matrix.indices, matrix.indptr), shape=matrix.shape
+    )
 
 
 def _walks(

@@ -15,6 +15,7 @@ from skattrec.batches import TrainingSet
 from skattrec.checks import check_integer, check_number, check_switches
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.explanation import Explanation, shares, top_past_item
+from skattrec.nn import SquaredLoss
 from skattrec.nn.incidence import Incidence, history_scale
 from skattrec.queries import Queries
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
@@ -30,6 +31,9 @@ class SVDpp(RatingRecommender):
     [1]_, eq. 15, where N(u) are the items that u rated, whatever the ratings: that somebody rated
     a film at all tells something. Without histories it is the matrix factorisation that won fame
     as "SVD". y holds the ratings; `score` is R², and scikit-learn's scorers for regression work.
+
+    Squared errors are multiplied by `sample_weight`: a rating of weight 2 is two ratings, beside
+    the same penalties. N(u) has no weights.
 
     Parameters
     ----------
@@ -75,6 +79,9 @@ class SVDpp(RatingRecommender):
         Seeds weights, batches and what is held out.
     net_params : dict, default=None
         Anything else for the skorch net.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Whether an unknown user without `histories` counts as the mean user, and an unknown item as
         the mean item, or raises a ValueError that names the id.
@@ -131,6 +138,7 @@ class SVDpp(RatingRecommender):
         verbose: int | str = "auto",
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -151,6 +159,7 @@ class SVDpp(RatingRecommender):
         self.verbose = verbose
         self.random_state = random_state
         self.net_params = net_params
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -175,11 +184,11 @@ class SVDpp(RatingRecommender):
             mean=ratings.mean,
             scale=ratings.scale,
             embedding_dim=self.embedding_dim,
-            embedding_penalty=self.embedding_penalty / len(ratings),
-            bias_penalty=self.bias_penalty / len(ratings),
+            embedding_penalty=self.embedding_penalty / ratings.total_weight,
+            bias_penalty=self.bias_penalty / ratings.total_weight,
             generator=generator,
         )
-        return module, nn.MSELoss(), ratings
+        return module, SquaredLoss(), ratings
 
     def _freeze(self, module: nn.Module) -> SVDppScorer:
         return SVDppScorer(cast(SVDppModule, module))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from skattrec.baselines._item_to_item import ItemToItem, below_any_vote, recent
 from skattrec.checks import check_finite, check_integer
-from skattrec.data.interactions import Codes, Interactions, ItemLists
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.queries import Queries
+from skattrec.weights import WeightedFit
 
 _WEAKEST_VOTE = 1e-200
 
 
-class TransitionKNN(ItemToItem):
+class TransitionKNN(WeightedFit, ItemToItem):
     """Recommend what others liked soon after the user's latest items.
 
     Each pair of items that a user liked up to `window` steps apart adds ``discount**(lag - 1)``
@@ -24,6 +27,9 @@ class TransitionKNN(ItemToItem):
 
     A model that reads histories in order should be held against this one: much of what
     sequence models gain on leave-last-out splits is in these counts.
+
+    A transition counts with the product of the `sample_weight` of its two likes, an item's
+    popularity is the sum over its likes. The items that vote count alike.
 
     Parameters
     ----------
@@ -37,6 +43,9 @@ class TransitionKNN(ItemToItem):
         Power of the items' popularity that transitions are divided by; 0 does not normalise.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` count as liked.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user, unknown_item : {"average", "error"}, default="average"
         Items that no transition reaches, such as all items of a user without history, score
         next to 0, by popularity; an unknown item gets the user's mean score. "error" raises a
@@ -69,6 +78,7 @@ class TransitionKNN(ItemToItem):
         discount: float = 0.8,
         normalization: float = 0.5,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -77,6 +87,7 @@ class TransitionKNN(ItemToItem):
         self.discount = discount
         self.normalization = normalization
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -85,19 +96,22 @@ class TransitionKNN(ItemToItem):
         n_items = interactions.n_items
         items = interactions.item_codes[interactions.positive]
         users = interactions.user_codes[interactions.positive]
+        weights = interactions.weights
+        own = np.ones(len(items)) if weights is None else weights[interactions.positive]
         total = sparse.csr_array((n_items, n_items), dtype=np.float64)
         # nobody has items further apart than this
         longest = int(np.bincount(users).max())
         for lag in range(1, min(self.window, longest - 1) + 1):
             same = users[lag:] == users[:-lag]
             earlier, later = items[:-lag][same], items[lag:][same]
-            weights = np.full(len(earlier), self.discount ** (lag - 1))
-            total = total + sparse.csr_array((weights, (earlier, later)), shape=total.shape)
-        counts = np.bincount(items, minlength=n_items)
-        scale = sparse.diags_array(np.maximum(counts, 1.0) ** -self.normalization)
+            steps = self.discount ** (lag - 1) * (own[:-lag] * own[lag:])[same]
+            total = total + sparse.csr_array((steps, (earlier, later)), shape=total.shape)
+        counts = interactions.popularity()
+        counts = np.where(counts > 0, counts, 1.0)  # an item that nobody liked has no transition
+        scale = sparse.diags_array(counts**-self.normalization)
         return sparse.csr_array(scale @ total @ scale)
 
-    def _tie_break(self, counts: Codes) -> NDArray[np.float64]:
+    def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:
         steps = self.history_length - 1
         if 0 < self.discount < 1:
             # a weaker vote than this would leave no number for a popularity below it

@@ -616,7 +616,7 @@ class Interactions:
     """A log of interactions as codes, sorted by user and, within a user, by time.
 
     Ties in time keep the order of the rows. A pair that occurs more than once is kept once,
-    at its last occurrence, with the last value; a warning says how many rows that dropped.
+    at its last occurrence, with the last value. Rows of weight 0 are left out.
 
     Parameters
     ----------
@@ -626,6 +626,11 @@ class Interactions:
         Ratings or labels; None makes each row a positive.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    weights : ndarray of shape (n_rows,) or None
+        How much each row counts, as `read_weights` returns them; None: 1.
+    repeats : {"last", "count"}, default="last"
+        Of a pair in several rows keep the weight of the last row, with a warning of how many
+        rows that dropped; or the sum of all.
 
     Attributes
     ----------
@@ -634,6 +639,8 @@ class Interactions:
     values : ndarray of shape (n_interactions,) or None
         y of each interaction.
     positive : ndarray of bool of shape (n_interactions,)
+    weights : ndarray of shape (n_interactions,) or None
+        How much each interaction counts; None where all count 1.
     indptr : ndarray of shape (n_users + 1,)
         User u's interactions are rows ``indptr[u]`` to ``indptr[u + 1]``.
     """
@@ -644,12 +651,32 @@ class Interactions:
         y: NDArray[np.float64] | None = None,
         *,
         positive_threshold: float = 0.0,
+        weights: NDArray[np.float64] | None = None,
+        repeats: str = "last",
     ):
+        if weights is not None:
+            counts = weights > 0
+            times = columns.timestamps
+            columns = Columns(
+                columns.users[counts],
+                columns.items[counts],
+                None if times is None else times[counts],
+            )
+            y = None if y is None else y[counts]
+            weights = weights[counts]
         self.users, users = Vocabulary.from_values(columns.users)
         self.items, items = Vocabulary.from_values(columns.items)
         times = np.zeros(len(users)) if columns.timestamps is None else columns.timestamps
         order = np.lexsort((times, users))  # stable: ties keep the order of the rows
-        order = order[self._last_occurrences(users[order], items[order])]
+        keys = pd.Series(users[order] * len(self.items) + items[order])
+        last = ~keys.duplicated(keep="last").to_numpy()
+        if not last.all():
+            if repeats == "count":
+                weights = np.ones(len(order)) if weights is None else weights.copy()
+                weights[order[last]] = _sums_by_last(keys, last, weights[order])
+            else:
+                self._warn_of_repeats(users[order], items[order], ~last)
+        order = order[last]
         self.user_codes: Codes = users[order]
         self.item_codes: Codes = items[order]
         self.values = None if y is None else y[order]
@@ -658,25 +685,23 @@ class Interactions:
             if self.values is None
             else self.values > positive_threshold
         )
+        self.weights = None if weights is None else weights[order]
+        if self.weights is not None and (self.weights == 1).all():
+            self.weights = None
         self.indptr = np.concatenate(
             [[0], np.cumsum(np.bincount(self.user_codes, minlength=len(self.users)))]
         )
 
-    def _last_occurrences(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
-        keys = pd.Series(users * len(self.items) + items)
-        keep = ~keys.duplicated(keep="last").to_numpy()
-        dropped = len(keep) - int(keep.sum())
-        if dropped:
-            row = int(np.flatnonzero(~keep)[0])
-            user, item = self.users.ids[users[row]], self.items.ids[items[row]]
-            warnings.warn(
-                f"X has {dropped} row(s) that repeat a (user, item) pair, such as "
-                f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value "
-                "and time",
-                UserWarning,
-                stacklevel=5,
-            )
-        return keep
+    def _warn_of_repeats(self, users: Codes, items: Codes, dropped: NDArray[np.bool_]) -> None:
+        row = int(np.flatnonzero(dropped)[0])
+        user, item = self.users.ids[users[row]], self.items.ids[items[row]]
+        warnings.warn(
+            f"X has {int(dropped.sum())} row(s) that repeat a (user, item) pair, such as "
+            f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value "
+            "and time",
+            UserWarning,
+            stacklevel=7,  # of fit
+        )
 
     def __len__(self) -> int:
         return len(self.user_codes)
@@ -704,6 +729,23 @@ class Interactions:
         counts = np.bincount(users, minlength=self.n_users)
         return ItemLists(np.concatenate([[0], np.cumsum(counts)]), items)
 
+    def relative_weights(self, rows: NDArray[Any]) -> NDArray[np.float32] | None:
+        """Return the weights of these rows over their mean; None where all are alike.
+
+        Losses multiply rows by them: their size does not change, whatever that of the weights.
+        """
+        if self.weights is None:
+            return None
+        weights = self.weights[rows]
+        if not len(weights) or (weights == weights[0]).all():
+            return None
+        return (weights / weights.mean()).astype(np.float32)
+
+    def popularity(self) -> NDArray[Any]:
+        """Return the number of likes of each item, or the sum of their weights, (n_items,)."""
+        weights = None if self.weights is None else self.weights[self.positive]
+        return np.bincount(self.item_codes[self.positive], weights, minlength=self.n_items)
+
     def histories(self, length: int) -> tuple[Codes, NDArray[np.bool_]]:
         """Return the `length` positives before each interaction, most recent first.
 
@@ -723,13 +765,30 @@ class Interactions:
         starts = before[self.indptr[self.user_codes]]
         return Windows(self.item_codes[kept], starts, before[:-1], self.n_items)
 
-    def to_csr(self, rows: NDArray[np.bool_] | None = None) -> sparse.csr_array:
-        """Return the binary matrix (n_users, n_items) of the chosen rows (default: all)."""
+    def to_csr(
+        self, rows: NDArray[np.bool_] | None = None, *, weighted: bool = False
+    ) -> sparse.csr_array:
+        """Return the matrix (n_users, n_items) of the chosen rows (default: all).
+
+        Its entries are 1, or the weights of the rows where these are asked for.
+        """
         lists = self.item_lists(rows)
+        entries: NDArray[Any] = np.ones(len(lists.items), dtype=np.float32)
+        if weighted and self.weights is not None:
+            entries = self.weights if rows is None else self.weights[rows]
         matrix = sparse.csr_array(
             # copied: sorting the matrix's indices must not sort the log
-            (np.ones(len(lists.items), dtype=np.float32), lists.items.copy(), lists.indptr),
+            (entries.copy(), lists.items.copy(), lists.indptr),
             shape=(self.n_users, self.n_items),
         )
         matrix.sort_indices()
         return matrix
+
+
+def _sums_by_last(
+    keys: pd.Series, last: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the summed weights of all rows with the key of each row that is the last of its."""
+    codes, _ = pd.factorize(keys)
+    sums: NDArray[np.float64] = np.bincount(codes, weights).astype(np.float64)
+    return sums[codes[last]]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skattrec.batches import Batch, LabelledNegatives, TrainingSet
+from skattrec.batches import Batch, LabelledNegatives, RowWeights, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler, PartnerSampler
 from skattrec.models._eran_graphs import ItemGraph, Neighbours
@@ -53,6 +53,7 @@ class ERANTriples(TrainingSet):
         liked = interactions.item_lists(rows & interactions.positive)
         self.users = liked.owners
         self.items = liked.items
+        self.weights = RowWeights(interactions, np.flatnonzero(rows & interactions.positive))
         self.partners = PartnerSampler(liked)
         self.negatives = (
             LabelledNegatives(interactions, rows)
@@ -107,7 +108,8 @@ class ERANTriples(TrainingSet):
         }
         if self.decode:
             tensors |= self._adjacency(neighbours, rng)
-        return Batch(len(rows), **tensors), torch.from_numpy(target)
+        batch = Batch(len(rows), row_weights=self.weights.take(rows), **tensors)
+        return batch, torch.from_numpy(target)
 
     def _as_new(
         self, judged: Codes, places: Codes, items: Codes, rng: np.random.Generator

@@ -302,7 +302,9 @@ class JointLoss(nn.Module):
         self.ranking = PairwiseLoss(form, weight=alpha)
         self.net_weight = net_weight
 
-    def forward(self, output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
-        """Map what the module returns, and the targets of the differences, to a loss."""
+    def forward(
+        self, output: tuple[Tensor, Tensor], target: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Map what the module returns, targets of the differences and weights to a loss."""
         difference, reconstruction = output
-        return self.ranking(difference, target) + self.net_weight * reconstruction
+        return self.ranking(difference, target, weights) + self.net_weight * reconstruction

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skattrec.batches import Batch, TrainingSet
+from skattrec.batches import Batch, RowWeights, TrainingSet
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.data.negatives import NegativeSampler
 
@@ -71,6 +71,12 @@ class UserBlocks(TrainingSet):
         none = ItemLists.empty(interactions.n_users)
         disliked = interactions.item_lists(rows & ~interactions.positive) if labelled else none
         self.disliked = disliked
+        trained = rows if labelled else rows & interactions.positive
+        self.weights = RowWeights(interactions, np.flatnonzero(trained))
+        # places of liked and of other items among the training rows
+        place = np.cumsum(trained) - 1
+        self._liked_rows = place[trained & interactions.positive]
+        self._disliked_rows = place[trained & ~interactions.positive]
         keys = self.liked.owners * self.n_items + self.liked.items
         order = np.argsort(keys)
         self.pairs = keys[order]
@@ -132,11 +138,19 @@ class UserBlocks(TrainingSet):
         entries[mask] = ItemLists(self.liked.indptr, self._entries).take(users).items
 
         owners, others = [disliked.owners], [disliked.items]
+        liked_rows = ItemLists(self.liked.indptr, self._liked_rows).take(users).items
+        padded = np.zeros(mask.shape, dtype=np.int64)  # padding has no weight of its kind
+        padded[mask] = liked_rows
+        sources = [
+            padded.ravel(),
+            ItemLists(self.disliked.indptr, self._disliked_rows).take(users).items,
+        ]
         weights = [mask.ravel().astype(np.float32), np.ones(len(disliked.items), np.float32)]
         if self.sampler is not None:
             drawn = self.sampler.sample(users[liked.owners], self.n_negatives, rng)
             owners.append(np.repeat(liked.owners, self.n_negatives))
             others.append(np.maximum(drawn.ravel(), 0))
+            sources.append(np.repeat(liked_rows, self.n_negatives))
             # -1: a user who knows everything has no negatives
             weights.append((drawn.ravel() >= 0) * np.float32(self.negative_weight))
         candidates = np.concatenate(others)
@@ -159,6 +173,7 @@ class UserBlocks(TrainingSet):
         target = np.column_stack([labels, np.concatenate(weights)])
         batch = Batch(
             int(self._sizes[rows].sum()),
+            row_weights=self.weights.take(np.concatenate(sources)),
             **{name: torch.from_numpy(t) for name, t in tensors.items()},
         )
         return batch, torch.from_numpy(target)

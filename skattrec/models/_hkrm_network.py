@@ -395,7 +395,7 @@ class HKRMModule(nn.Module):
 class DuetLoss(nn.Module):
     """Mean cross-entropy of logits, plus the weighted divergence of the positives, eq. 13.
 
-    Both are divided by the summed weight of the rows, so that their proportion is that of
+    Both are divided by the summed weight of the kinds of rows, so that their proportion is that of
     eq. 13, where both are sums.
     """
 
@@ -403,15 +403,19 @@ class DuetLoss(nn.Module):
         super().__init__()
         self.distribution_weight = distribution_weight
 
-    def forward(self, duet: Duet, target: Tensor) -> Tensor:
-        """Map what the network gives, and labels and weights (n_rows, 2), to a loss."""
-        labels, weights = target.to(duet.logits.dtype).unbind(-1)
+    def forward(self, duet: Duet, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Map what the network gives, labels and weights of kinds (n_rows, 2) to a loss.
+
+        `weights` (n_rows,) are those of the interactions behind the rows; None: all are 1.
+        """
+        labels, of_kind = target.to(duet.logits.dtype).unbind(-1)
+        each = of_kind if weights is None else of_kind * weights.to(of_kind.dtype)
         loss = nn.functional.binary_cross_entropy_with_logits(
-            duet.logits, labels, weight=weights, reduction="sum"
+            duet.logits, labels, weight=each, reduction="sum"
         )
-        positive = weights[: len(duet.divergence)]
+        positive = each[: len(duet.divergence)]
         loss = loss + self.distribution_weight * (duet.divergence * positive).sum()
-        return loss / weights.sum().clamp(min=1e-12)
+        return loss / of_kind.sum().clamp(min=1e-12)
 
 
 def _relations(

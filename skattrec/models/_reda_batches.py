@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skattrec.batches import Batch, TrainingSet
+from skattrec.batches import Batch, RowWeights, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler, PartnerSampler
 from skattrec.nn.losses import NO_CANDIDATE
@@ -45,6 +45,8 @@ class RelationTriples(TrainingSet):
         self.items = liked.items
         self.users = liked.owners
         self.entries = np.flatnonzero(liked.lengths[self.users] >= 3)
+        positive = np.flatnonzero(rows & interactions.positive)
+        self.weights = RowWeights(interactions, positive[self.entries])
         self.negatives = NegativeSampler.uniform(interactions)
         self.n_negatives = n_negatives
         self.shared = shared
@@ -73,4 +75,4 @@ class RelationTriples(TrainingSet):
             left = np.column_stack([first, own, foreign])
             right = np.column_stack([second, partner, with_foreign])
         tensors = {"left": torch.from_numpy(left), "right": torch.from_numpy(right)}
-        return Batch(len(rows), **tensors), target
+        return Batch(len(rows), row_weights=self.weights.take(rows), **tensors), target

@@ -34,6 +34,7 @@ from skattrec.data.interactions import Codes, Interactions
 from skattrec.explanation import Explanation, shares, top_field, top_past_item
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
+from skattrec.nn import SquaredLoss
 from skattrec.queries import Queries
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
 
@@ -54,6 +55,9 @@ class AANMF(RatingRecommender):
     ``AANMF.from_preset("paper")`` is the paper's model [1]_, well regularised. The defaults add
     to it what made ratings more accurate by far in our measurements: biases, a dot product, and
     rating histories. ``AANMF.from_preset("accurate")`` is the most accurate setting we know.
+
+    Squared errors are multiplied by `sample_weight`: a rating of weight 2 is two ratings, beside
+    the same `embedding_penalty`. Histories go without weights.
 
     Parameters
     ----------
@@ -121,6 +125,9 @@ class AANMF(RatingRecommender):
         Seeds weights, batches and what is held out.
     net_params : dict, default=None
         Anything else for the skorch net.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom neither fit, nor `user_attributes`, nor `histories` knows:
         score the mean user, or raise.
@@ -217,6 +224,7 @@ class AANMF(RatingRecommender):
         verbose: int | str = "auto",
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -245,6 +253,7 @@ class AANMF(RatingRecommender):
         self.verbose = verbose
         self.random_state = random_state
         self.net_params = net_params
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 
@@ -285,10 +294,10 @@ class AANMF(RatingRecommender):
             interaction=self.interaction,
             biases=self.biases,
             dot_product=self.dot_product,
-            embedding_penalty=self.embedding_penalty / len(ratings),
+            embedding_penalty=self.embedding_penalty / ratings.total_weight,
             generator=generator,
         )
-        return module, nn.MSELoss(), ratings  # eq. 7
+        return module, SquaredLoss(), ratings  # eq. 7
 
     def _estimate(
         self, module: nn.Module, everyone: Queries, users: Codes, items: Codes

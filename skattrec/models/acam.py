@@ -40,6 +40,7 @@ from skattrec.training import (
     NeuralRecommender,
     probabilities,
 )
+from skattrec.weights import WeightedFit
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "history_attention": ("ffn", "dot", "mean"),
@@ -52,7 +53,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class ACAM(FieldMasking, NeuralRecommender):
+class ACAM(WeightedFit, FieldMasking, NeuralRecommender):
     """Attribute-level co-attention model: recommends from recent items and their attributes.
 
     Answers what a user with this history will like next, and why: which past item and which
@@ -62,6 +63,10 @@ class ACAM(FieldMasking, NeuralRecommender):
 
     The defaults are the paper's architecture and loss [1]_, trained as we found it trains
     well. ``ACAM.from_preset("accurate")`` is the most accurate setting we know.
+
+    The loss of a positive with its negatives, or of a labelled row, is multiplied by its
+    `sample_weight` over their mean; rows that y labels as not liked are drawn as negatives in
+    proportion to theirs.
 
     Parameters
     ----------
@@ -138,6 +143,9 @@ class ACAM(FieldMasking, NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score as an
         empty history scores, which training has met (everybody's first item), or raise.
@@ -232,6 +240,7 @@ class ACAM(FieldMasking, NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -264,6 +273,7 @@ class ACAM(FieldMasking, NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

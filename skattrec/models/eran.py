@@ -39,6 +39,7 @@ from skattrec.queries import Queries, check_kind, read_id_list
 from skattrec.training import (
     NeuralRecommender,
 )
+from skattrec.weights import WeightedFit
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "encoder": ("tanh", "sigmoid"),
@@ -48,7 +49,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class ERAN(FieldMasking, NeuralRecommender):
+class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
     """Attribute-network model: what is near to past items, and users for new ones.
 
     Answers what a user will like next and on which attribute it resembles which past item; and,
@@ -58,6 +59,10 @@ class ERAN(FieldMasking, NeuralRecommender):
     The defaults are the paper's model [1]_ with what we found it needs to train well.
     ``ERAN.from_preset("paper")`` is the paper's model, with the sign of its ranking loss repaired
     (``ranking_loss="literal"`` is as printed), ``"accurate"`` the most accurate setting we know.
+
+    The ranking loss of a liked item is multiplied by its `sample_weight` over their mean; rows
+    that y labels as not liked are drawn as negatives in proportion to theirs. The networks and
+    the popularity of items go without weights.
 
     Parameters
     ----------
@@ -161,6 +166,9 @@ class ERAN(FieldMasking, NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score by
         popularity, as for any user without a history, or raise. With a history, a user whom fit
@@ -295,6 +303,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -329,6 +338,7 @@ class ERAN(FieldMasking, NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

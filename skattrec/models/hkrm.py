@@ -39,6 +39,7 @@ from skattrec.training import (
     Objective,
     probabilities,
 )
+from skattrec.weights import WeightedFit
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "relation": ("diag", "full"),
@@ -53,7 +54,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _DRAWN_WEIGHT = 0.5
 
 
-class HKRM(FieldMasking, NeuralRecommender):
+class HKRM(WeightedFit, FieldMasking, NeuralRecommender):
     """Hierarchical knowledge-based model: what users liked, and by which attributes they choose.
 
     Answers how likely a user is to like an item, by which attribute fields the user chooses
@@ -65,6 +66,9 @@ class HKRM(FieldMasking, NeuralRecommender):
     The defaults go beyond the paper [1]_: ``content``, ``bias``, ``query_exponent`` and both
     kinds of dropout are ours. ``HKRM.from_preset("paper")`` is the
     paper's model, ``HKRM.from_preset("accurate")`` the most accurate setting we know.
+
+    The loss of a row, and of the negatives drawn for it, is multiplied by its `sample_weight` over
+    their mean. Queries, which are sums over histories, go without weights.
 
     Parameters
     ----------
@@ -159,6 +163,9 @@ class HKRM(FieldMasking, NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score as an
         empty history scores, or raise. With neither `bias` nor attributes such a user's vector is
@@ -265,6 +272,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -300,6 +308,7 @@ class HKRM(FieldMasking, NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

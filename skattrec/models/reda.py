@@ -37,6 +37,7 @@ from skattrec.training import (
     NeuralRecommender,
     Objective,
 )
+from skattrec.weights import WeightedFit
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "loss": tuple(PAIRWISE_FORMS),
@@ -51,7 +52,7 @@ _N_POPULATION, _N_STRANGERS = 20_000, 2_000
 _LARGEST_RANKED, _N_DRAWN = 4_000, 100
 
 
-class REDA(NeuralRecommender):
+class REDA(WeightedFit, NeuralRecommender):
     """Relation embedding with dual attentions: recommends by how past items relate to each other.
 
     Needs interactions alone. Answers which item goes with a history, and which past item speaks
@@ -63,6 +64,9 @@ class REDA(NeuralRecommender):
     ``REDA.from_preset("accurate")`` is the most accurate setting we know. Do not show anybody
     `user_profile` before looking at ``relation_rank`` in ``history_``: with the paper's memory
     relations tend to end as one direction, and a user's vector then says nothing (user guide).
+
+    The loss of a liked item, with the relations that are drawn for it, is multiplied by its
+    `sample_weight` over their mean. How often items are liked together is counted without weights.
 
     Parameters
     ----------
@@ -141,6 +145,9 @@ class REDA(NeuralRecommender):
         Anything else for the skorch net.
     positive_threshold : float, default=0.0
         Rows with ``y > positive_threshold`` are positives.
+    repeats : {"last", "count"}, default="last"
+        What to do about a pair in several rows of X: keep the last row, with a warning, or count
+        them: the pair has the last value and time, and the sum of the rows' weights.
     unknown_user : {"average", "error"}, default="average"
         What to do about a user whom fit never saw and `histories` does not name: score as with
         one past item that has the mean vectors of all likes, or raise. Users without a like, or
@@ -246,6 +253,7 @@ class REDA(NeuralRecommender):
         random_state: Any = None,
         net_params: dict[str, Any] | None = None,
         positive_threshold: float = 0.0,
+        repeats: str = "last",
         unknown_user: str = "average",
         unknown_item: str = "average",
     ):
@@ -274,6 +282,7 @@ class REDA(NeuralRecommender):
         self.random_state = random_state
         self.net_params = net_params
         self.positive_threshold = positive_threshold
+        self.repeats = repeats
         self.unknown_user = unknown_user
         self.unknown_item = unknown_item
 

@@ -7,7 +7,13 @@ from skattrec.nn.attention import (
 )
 from skattrec.nn.attributes import AttributeMean
 from skattrec.nn.heads import MLP, Linear
-from skattrec.nn.losses import PAIRWISE_FORMS, BinaryLoss, PairwiseLoss, SoftmaxLoss
+from skattrec.nn.losses import (
+    PAIRWISE_FORMS,
+    BinaryLoss,
+    PairwiseLoss,
+    SoftmaxLoss,
+    SquaredLoss,
+)
 from skattrec.nn.transh import TransH
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "Linear",
     "PairwiseLoss",
     "SoftmaxLoss",
+    "SquaredLoss",
     "TransH",
     "co_attention_maps",
     "feed_forward_pooling",

@@ -1,4 +1,8 @@
-"""Losses over a positive and its negatives; entries without a negative do not count."""
+"""Losses over a positive and its negatives; entries without a negative do not count.
+
+Rows may have weights, (batch,): their losses are multiplied by them. What a mean divides by stays
+the number of entries, so that a row counts the same in whatever batch it comes. None: all are 1.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,11 @@ NO_CANDIDATE = -1.0
 class BinaryLoss(nn.Module):
     """Mean binary cross-entropy of logits, each candidate on its own."""
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Map logits and targets (batch, n_candidates), targets 1, 0 or -1 (none), to a loss."""
         counts = (target >= 0).to(logits.dtype)
         loss = nn.functional.binary_cross_entropy_with_logits(
-            logits, target.clamp(min=0), weight=counts, reduction="sum"
+            logits, target.clamp(min=0), weight=_weighted(counts, weights), reduction="sum"
         )
         return loss / counts.sum()
 
@@ -26,9 +30,10 @@ class BinaryLoss(nn.Module):
 class SoftmaxLoss(nn.Module):
     """Mean cross-entropy of the positive, in column 0, against the other candidates."""
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Map logits and targets (batch, n_candidates), targets 1, 0 or -1 (none), to a loss."""
-        return -logits.masked_fill(target < 0, -torch.inf).log_softmax(-1)[:, 0].mean()
+        gain = logits.masked_fill(target < 0, -torch.inf).log_softmax(-1)[:, 0]
+        return -(gain if weights is None else gain * weights.to(gain.dtype)).mean()
 
 
 class PairwiseLoss(nn.Module):
@@ -54,11 +59,28 @@ class PairwiseLoss(nn.Module):
         self.reduction = reduction
         self.weight = weight
 
-    def forward(self, difference: Tensor, target: Tensor) -> Tensor:
+    def forward(self, difference: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Map differences and targets, both (batch, n_negatives), targets 0 or -1 (none)."""
         counts = (target >= 0).to(difference.dtype)
-        loss = (PAIRWISE_FORMS[self.form](difference) * counts).sum() * self.weight
+        loss = PAIRWISE_FORMS[self.form](difference) * _weighted(counts, weights)
+        loss = loss.sum() * self.weight
         return loss / counts.sum().clamp(min=1) if self.reduction == "mean" else loss
+
+
+class SquaredLoss(nn.Module):
+    """Mean squared error."""
+
+    def forward(self, estimates: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Map estimates and targets (batch,) to a loss."""
+        if weights is None:
+            return nn.functional.mse_loss(estimates, target)
+        errors = nn.functional.mse_loss(estimates, target, reduction="none")
+        return (errors * weights.to(errors.dtype)).mean()
+
+
+def _weighted(counts: Tensor, weights: Tensor | None) -> Tensor:
+    """Return entries (batch, n) times the weights of their rows."""
+    return counts if weights is None else counts * weights.to(counts.dtype)[:, None]
 
 
 PAIRWISE_FORMS: dict[str, Callable[[Tensor], Tensor]] = {

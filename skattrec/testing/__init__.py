@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skattrec.testing import _fitting, _serving
+from skattrec.testing import _fitting, _serving, _weights
 
 __all__ = ["check_recommender", "recommender_checks"]
 
@@ -30,6 +30,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     _fitting.check_model_selection,
     _fitting.check_ids_and_containers,
     _fitting.check_targets,
+    _weights.check_weights,
     _fitting.check_bad_input,
 )
 

@@ -79,3 +79,34 @@ def test_penalties_must_be_finite(log, name, value):
 def test_bad_parameters_are_named(log, name):
     with pytest.raises((ValueError, TypeError), match=name):
         BiasRating(**{name: -1}).fit(log.data, log.target)
+
+
+def test_weighted_biases_are_a_weighted_ridge_regression(log):
+    weights = np.random.default_rng(0).uniform(0.1, 4, len(log.data))
+    model = BiasRating(user_penalty=3.0, item_penalty=7.0, clip=False)
+    model.fit(log.data, log.target, sample_weight=weights)
+    users = np.unique(log.data["user"], return_inverse=True)[1]
+    items = np.unique(log.data["item"], return_inverse=True)[1]
+    mean = np.average(log.target, weights=weights)
+    assert model.mean_ == pytest.approx(mean)
+    X = np.hstack([one_hot(users) / 3**0.5, one_hot(items) / 7**0.5])
+    ridge = Ridge(alpha=1.0, fit_intercept=False, tol=1e-12)
+    ridge.fit(X, log.target - mean, sample_weight=weights)
+    n_users = users.max() + 1
+    assert_allclose(model.user_biases_, ridge.coef_[:n_users] / 3**0.5, atol=1e-6)
+    assert_allclose(model.item_biases_, ridge.coef_[n_users:] / 7**0.5, atol=1e-6)
+
+
+def test_a_rating_of_weight_2_stands_against_the_penalty_as_two():
+    X = [["ann", "x"], ["bob", "x"], ["cid", "x"]]
+    twice = [["ann", "x"], ["bob", "x"], ["cid", "x"], ["cid", "x"]]
+    settings = {"user_penalty": 2.0, "item_penalty": 1.0, "clip": False}
+    weighted = BiasRating(**settings).fit(X, [1, 2, 6], sample_weight=[1, 1, 2])
+    assert weighted.mean_ == pytest.approx(15 / 4)
+    # the gradients of the penalised squared errors, each error as often as its weight
+    user, item, rest = weighted.user_biases_, weighted.item_biases_[0], np.array([1, 2, 6]) - 3.75
+    errors = np.array([1, 1, 2]) * (rest - user - item)
+    assert_allclose(errors - 2 * user, 0, atol=1e-6)
+    assert errors.sum() - item == pytest.approx(0, abs=1e-6)
+    counted = BiasRating(**settings, repeats="count").fit(twice, [1, 2, 6, 6])
+    assert_allclose(counted.user_biases_, user)

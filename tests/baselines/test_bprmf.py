@@ -320,3 +320,27 @@ def test_parameters_have_an_effect(log, params):
 def test_bad_parameters_are_named(log, params):
     with pytest.raises(ValueError, match=next(iter(params))):
         BPRMF(**params).fit(log.data)
+
+
+def test_the_weight_of_a_like_multiplies_its_loss_and_its_penalty():
+    log = interactions_of([(0, 0), (0, 1), (1, 2), (2, 3), (2, 4)])
+    log.weights = np.array([1.0, 2.0, 3.0, 5.0, 9.0])
+    sampler = by_popularity(log, 0.0)
+    training_set = Candidates(log, np.ones(5, dtype=bool), sampler, 2)
+    chosen = np.array([4, 1])
+    batch, target = training_set.batch(chosen, np.random.default_rng(0))
+    weights = batch.row_weights
+    assert_allclose(weights, [9 / 4, 2 / 4])
+    module = network(regularization=0.3)
+    scores = module(**batch.tensors)
+    loss, penalty = 0.0, 0.0
+    for row, weight in enumerate(weights.tolist()):
+        user = module.users[batch.tensors["users"][row]]
+        i, *others = batch.tensors["candidates"][row]
+        for column, j in enumerate(others, 1):
+            loss += weight * np.log1p(np.exp(float(scores[row, column] - scores[row, 0]))) / 4
+            rows = user, module.items[i], module.items[j], module.biases[i], module.biases[j]
+            penalty += weight * sum(p.square().sum().item() for p in rows) / 4
+    assert BPRLoss()(scores, target, weights).item() == pytest.approx(loss)
+    of_module = module.penalty(**batch.tensors, row_weights=weights)
+    assert of_module.item() == pytest.approx(0.3 * penalty)

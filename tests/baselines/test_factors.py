@@ -161,3 +161,76 @@ def test_nmf_of_one_user_is_exact_and_quiet():
         model = NMF(random_state=seed).fit(X)
         assert np.isfinite(model.item_factors_).all()
         assert_allclose(model.predict(X), 1, rtol=1e-6)
+
+
+# --- weights -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(log):
+    return np.random.default_rng(0).integers(1, 9, len(log)) / 2
+
+
+def confidence(log, model, weights, alpha):
+    """Users by items: alpha times the weight of a like, 1 elsewhere."""
+    table = np.ones((len(model.user_ids_), len(model.item_ids_)))
+    rows = np.searchsorted(model.user_ids_.astype(str), log["user"].to_numpy(dtype=str))
+    columns = np.searchsorted(model.item_ids_.astype(str), log["item"].to_numpy(dtype=str))
+    table[rows, columns] = alpha * weights
+    return table
+
+
+def test_als_weighs_each_like_by_alpha_times_its_weight(log, weights):
+    model = ALS(embedding_dim=5, alpha=7.0, regularization=0.3, random_state=0)
+    model.fit(log, sample_weight=weights)
+    matrix, items = binary(log, model), model.item_factors_
+    of_users = confidence(log, model, weights, 7.0)
+    for liked, of_user, user in zip(matrix, of_users, model.user_factors_, strict=True):
+        # the gradient of sum c (p - u.v)^2 + regularization |u|^2
+        gradient = items.T @ (of_user * (items @ user - liked)) + 0.3 * user
+        assert_allclose(gradient, 0, atol=1e-8)
+
+
+def test_als_factors_of_weighted_likes_are_those_of_the_package(log, weights):
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = ALS(embedding_dim=5, random_state=0).fit(log, sample_weight=weights)
+    table = confidence(log, model, weights, 1.0) * binary(log, model)
+    matrix = sparse.csr_matrix(table, dtype=np.float32)
+    seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
+    peer = AlternatingLeastSquares(
+        5, regularization=0.01, alpha=10.0, iterations=15, random_state=seed, num_threads=1
+    )
+    peer.fit(matrix, show_progress=False)
+    assert_allclose(model.item_factors_, peer.item_factors, rtol=1e-3, atol=1e-4)
+    users = peer.recalculate_user(np.arange(matrix.shape[0]), matrix)
+    assert_allclose(model.user_factors_, users, rtol=1e-3, atol=1e-4)
+
+
+def test_als_votes_of_weighted_likes_sum_to_the_score(log, weights):
+    model = ALS(embedding_dim=5, random_state=0).fit(log, sample_weight=weights)
+    pairs = [[user, item] for user in model.user_ids_[:4] for item in model.item_ids_[:5]]
+    effects = model.explain(pairs).history_effects
+    assert_allclose([part.sum() for part in effects], model.predict(pairs))
+    fresh = [["new", item] for item in model.item_ids_[[3, 8]]]
+    told = model.explain([["new", model.item_ids_[0]]], histories=fresh)
+    assert_allclose(told.history_effects[0].sum(), told.scores[0])
+
+
+def test_als_knows_no_weights_of_fresh_histories(log, weights):
+    model = ALS(embedding_dim=5, alpha=7.0, random_state=0).fit(log, sample_weight=weights)
+    user = model.user_ids_[3]
+    known = log[log["user"] == user]
+    items = model.item_factors_
+    liked = np.isin(model.item_ids_, known["item"])
+    system = items.T @ (np.where(liked, 7.0, 1.0)[:, None] * items) + 0.01 * np.eye(5)
+    vector = np.linalg.solve(system, 7.0 * items[liked].sum(axis=0))
+    fresh = model.score_items(["new"], histories=known.assign(user="new"))
+    assert_allclose(fresh[0], items @ vector)
+    of_fit = model.score_items([user])
+    assert not np.allclose(of_fit, fresh)
+    # the history of fit, handed in again, is that of fit
+    assert_array_equal(model.score_items([user], histories=known), of_fit)
+    shorter = model.score_items([user], histories=known.iloc[:-1])
+    as_new = model.score_items(["new"], histories=known.iloc[:-1].assign(user="new"))
+    assert_allclose(shorter, as_new)

@@ -11,10 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skattrec import BPRMF, FM, Popularity
+from skattrec.baselines._candidates import LabelledCandidates
 from skattrec.baselines._fm_network import FMModule, Past, Side
 from skattrec.baselines._fm_scoring import FMScorer
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import ItemLists
+from skattrec.data.interactions import Columns, Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut
@@ -502,3 +503,22 @@ def test_no_item_is_its_own_reason(log):
     for pair, (_, item) in zip(told, seen[["user", "item"]].to_numpy(), strict=True):
         assert item in pair.history[0]
         assert str(pair).count(item) == 1
+
+
+@in_all_variants
+def test_the_weighted_penalty_is_the_mean_of_each_rows_own_times_its_weight(variant):
+    module, _, _ = network(**variant, regularization=0.3)
+    codes, candidates = torch.tensor([2, 0, 1]), torch.tensor([[3, 0, 4], [2, 1, 3], [4, 4, 0]])
+    weights = torch.tensor([0.2, 0.8, 2.0])
+    alone = [module.penalty(codes[[r]], candidates[[r]]).item() for r in range(3)]
+    together = module.penalty(codes, candidates, row_weights=weights).item()
+    assert_allclose(together, np.mean(weights.numpy() * alone), rtol=1e-6)
+
+
+def test_labelled_rows_have_their_own_weights():
+    columns = Columns(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 2]), None)
+    log = Interactions(columns, np.array([1.0, 0, 1, 0]), weights=np.array([1.0, 2, 3, 6]))
+    training_set = LabelledCandidates(log, np.array([True, True, False, True]))
+    batch, labels = training_set.batch(np.array([2, 0]), np.random.default_rng(0))
+    assert_allclose(batch.row_weights, [2, 1 / 3])
+    assert labels[:, 0].tolist() == [0, 1]

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import LinearSVC
 
 from skattrec import FromClassifier, FromRegressor
@@ -111,3 +112,52 @@ def test_what_is_no_estimator_is_refused_by_name(model, estimator):
     X, y = [["ann", "a"], ["bob", "b"]], [1.0, 2.0]
     with pytest.raises(TypeError, match=r"estimator=.* is no estimator of scikit-learn"):
         model(estimator).fit(X, y)
+
+
+# --- weights -------------------------------------------------------------------------------
+
+
+def test_the_regressor_gets_the_weights():
+    weights = [1, 2, 0.5, 3, 1]
+    model = FromRegressor(Ridge(alpha=0.5), user_attributes=AGES, item_attributes=GENRES).fit(
+        X, Y, sample_weight=weights
+    )
+    by_hand = Ridge(alpha=0.5).fit(ONE_HOT, Y, sample_weight=weights)
+    assert_allclose(model.predict(X), by_hand.predict(ONE_HOT), atol=1e-5)
+
+
+class Recorder(LogisticRegression):
+    """Remembers what it was fitted to."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.given_ = X.toarray(), y, sample_weight
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_drawn_item_has_the_weight_of_the_like_it_was_drawn_for():
+    log = [["ann", "jaws"], ["bob", "heat"], ["bob", "up"], ["cid", "it"]]
+    weights = np.array([1.0, 2.0, 3.0, 5.0])
+    model = FromClassifier(Recorder(), n_negatives=2, random_state=0)
+    features, labels, given = model.fit(log, sample_weight=weights).estimator_.given_
+    assert_array_equal(labels, [1] * 4 + [0] * 8)
+    assert_array_equal(given[:4], weights)
+    users = features[:, :3].argmax(1)
+    for user, expected in enumerate([[1, 1], [2, 2, 3, 3], [5, 5]]):
+        assert sorted(given[4:][users[4:] == user]) == expected
+
+
+def test_labelled_rows_have_their_own_weights():
+    weights = np.array([1.0, 2.0, 3.0, 5.0, 4.0])
+    model = FromClassifier(Recorder(), positive_threshold=2.5).fit(X, Y, sample_weight=weights)
+    _, labels, given = model.estimator_.given_
+    assert_array_equal(labels, [1, 1, 1, 0, 0])
+    assert_array_equal(given, weights)
+
+
+def test_an_estimator_without_weights_is_named():
+    model = FromRegressor(KNeighborsRegressor(n_neighbors=1), repeats="count")
+    with pytest.raises(ValueError, match=r"KNeighborsRegressor.* takes no sample_weight in fit"):
+        model.fit(X, Y, sample_weight=[1, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="set repeats='last'"):
+        model.fit([*X, X[0]], [*Y, 1.0])
+    assert_allclose(model.fit(X, Y).predict(X), Y)  # nothing to count

@@ -264,7 +264,7 @@ def test_fit_takes_little_more_memory_than_the_model(model, numbers_a_pair, monk
     if isinstance(model, SLIM):  # regressions, which have memory of their own
         none = np.zeros(0, dtype=int), np.zeros(0), True
         monkeypatch.setattr("skattrec.baselines.slim._regress", lambda *args: none)
-    interactions = clone(model)._read_fit(log, None)
+    interactions = clone(model)._read_fit(log, None, None)
     with config_context(working_memory=0.5):
         tracemalloc.start()
         model._similarities(interactions)
@@ -364,3 +364,43 @@ def test_numbers_of_a_wrong_kind_or_size_are_named(log, model, name):
 def test_more_neighbours_than_items_are_all(log):
     found = ItemKNN(n_neighbors=10**20).fit(log.data).similarities_
     assert_array_equal(dense(found), dense(ItemKNN().fit(log.data).similarities_))
+
+
+# --- weights -------------------------------------------------------------------------------
+
+SMALL = [["ann", "a"], ["ann", "b"], ["bob", "a"], ["bob", "b"], ["bob", "c"], ["cid", "c"]]
+WEIGHTS = [1.0, 2.0, 3.0, 0.5, 4.0, 0.2]
+TABLE = np.array([[1, 2, 0], [3, 0.5, 4], [0, 0, 0.2]])  # users by items
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 2.5])
+def test_item_knn_is_the_cosine_of_weighted_columns(shrinkage):
+    model = ItemKNN(shrinkage=shrinkage).fit(SMALL, sample_weight=WEIGHTS)
+    # a and b: 1 * 2 + 3 * .5 = 3.5 over sqrt(10 * 4.25)
+    norms = np.sqrt([10, 4.25, 16.04])
+    expected = np.array([[0, 3.5, 12], [3.5, 0, 2], [12, 2, 0]])
+    expected /= np.outer(norms, norms) + shrinkage
+    assert_allclose(dense(model.similarities_), expected)
+    # likes vote alike: ann's vector is a + b; the tie-break knows the weights
+    assert_allclose(model.score_items(["ann"])[0], expected[0] + expected[1], atol=1e-8)
+    assert np.argmax(model.score_items(["nobody"])) == 2  # c has 4.2, a 4, b 2.5
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.6), (0.7, 0.0), (1.3, 1.0), (0.0, 0.5)])
+def test_rp3beta_walks_in_proportion_to_the_weights(alpha, beta):
+    model = RP3beta(alpha=alpha, beta=beta, n_neighbors=None).fit(SMALL, sample_weight=WEIGHTS)
+    some = TABLE > 0
+    to_item = np.where(some, (TABLE / TABLE.sum(1, keepdims=True)) ** alpha, 0)
+    to_user = np.where(some, (TABLE / TABLE.sum(0)) ** alpha, 0)
+    expected = to_user.T @ to_item / TABLE.sum(0) ** beta
+    np.fill_diagonal(expected, 0)
+    assert_allclose(dense(model.similarities_), expected)
+
+
+def test_disliked_rows_are_no_part_of_the_weights():
+    labels = [1, 1, 1, 1, 0, 1]
+    model = RP3beta(beta=1.0).fit(SMALL, labels, sample_weight=WEIGHTS)
+    liked = [row for row, label in zip(SMALL, labels, strict=True) if label]
+    weights = [w for w, label in zip(WEIGHTS, labels, strict=True) if label]
+    same = RP3beta(beta=1.0).fit(liked, sample_weight=weights)
+    assert_allclose(dense(model.similarities_), dense(same.similarities_))

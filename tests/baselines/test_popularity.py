@@ -53,3 +53,10 @@ def test_scores_of_a_catalogue_can_be_changed_in_place():
     scores = Popularity().fit(LOG).score_items(["ann", "bob"])
     scores[0, 0] = -np.inf
     assert scores[1, 0] == pytest.approx(0.75)
+
+
+def test_likes_count_with_their_weights():
+    model = Popularity().fit(LOG, sample_weight=[1, 2, 0.5, 4, 1, 3])
+    assert_allclose(model.popularity_, [5.5 / 4, 5 / 4, 1 / 4])
+    counted = Popularity(repeats="count").fit([*LOG, ["cid", "c"], ["cid", "c"]])
+    assert_allclose(counted.popularity_, [3 / 4, 2 / 4, 3 / 4])

@@ -6,8 +6,11 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from skattrec import BiasRating, SVDpp
 from skattrec.baselines.svdpp import SVDppModule
+from skattrec.data.interactions import Interactions, read_columns
 from skattrec.datasets import make_preferences
+from skattrec.nn import SquaredLoss
 from skattrec.nn.incidence import Incidence
+from skattrec.ratings import RatedPairs
 
 SMALL = {"embedding_dim": 4, "max_epochs": 3, "random_state": 0}
 
@@ -217,3 +220,34 @@ def test_a_search_tunes_it_on_ratings():
         error_score="raise",
     ).fit(X, y)
     assert search.best_params_ == {"embedding_penalty": 1.0}
+
+
+def test_a_rating_of_weight_2_is_two_ratings():
+    X = [["ann", "x"], ["ann", "y"], ["bob", "x"], ["bob", "z"]]
+    y, weights = np.array([1.0, 2.0, 4.0, 5.0]), np.array([1.0, 3.0, 2.0, 2.0])
+    log = Interactions(read_columns(X), y, weights=weights)
+    pairs = RatedPairs(log, np.ones(4, dtype=bool))
+    again = np.repeat(y, weights.astype(int))
+    assert pairs.mean == pytest.approx(again.mean())
+    assert pairs.scale == pytest.approx(again.std())
+    assert pairs.total_weight == 8  # what the penalties are divided by
+    batch, ratings = pairs.batch(np.array([1, 0]), np.random.default_rng(0))
+    assert_allclose(batch.row_weights, [1.5, 0.5])
+    assert_allclose(ratings, (y[[1, 0]] - again.mean()) / again.std(), rtol=1e-6)
+    # as mean over the log: what the mean over the repeated ratings is
+    every, ratings = pairs.batch(np.arange(4), np.random.default_rng(0))
+    estimates = torch.tensor([0.1, -0.2, 0.3, 0.9])
+    loss = SquaredLoss()(estimates, ratings, every.row_weights)
+    errors = (estimates - ratings).square().numpy()
+    assert loss.item() == pytest.approx(np.repeat(errors, weights.astype(int)).mean(), rel=1e-6)
+
+
+def test_equal_ratings_keep_their_scale_whatever_the_weights():
+    log = Interactions(
+        read_columns([["ann", "x"], ["bob", "x"], ["bob", "y"]]),
+        np.full(3, 3.7),
+        weights=np.array([0.1, 0.7, 1.3]),
+    )
+    pairs = RatedPairs(log, np.ones(3, dtype=bool))
+    assert (pairs.mean, pairs.scale) == (3.7, 1.0)
+    assert not pairs.ratings.any()

@@ -199,3 +199,19 @@ def test_popularity_decides_however_weak_the_oldest_vote_is(discount):
     items, scores = model.recommend(["nobody"], n_recommendations=2)
     assert_array_equal(items, [["c", "b"]])
     assert (0 < scores).all() and (scores < 1e-8).all()
+
+
+def test_transitions_count_with_the_product_of_both_weights():
+    log = log_of(ann="abc", bob="bac")
+    weights = [2, 3, 0.5, 1, 4, 1]
+    # a b c: a->b 6, b->c 1.5, a->c 1 / 2; b a c: b->a 4, a->c 4, b->c 1 / 2
+    by_hand = np.array([[0, 6, 4.5], [4, 0, 2], [0, 0, 0]])
+    model = TransitionKNN(discount=0.5, normalization=0).fit(log, sample_weight=weights)
+    assert_allclose(model.similarities_.toarray(), by_hand)
+    # popularity: a 2 + 4, b 3 + 1, c .5 + 1
+    model = TransitionKNN(discount=0.5, normalization=1).fit(log, sample_weight=weights)
+    n = np.array([6, 4, 1.5])
+    assert_allclose(model.similarities_.toarray(), by_hand / np.outer(n, n))
+    # who votes in a history counts once
+    scores = model.score_items(["new"], histories=log_of(new="a"))
+    assert_allclose(scores, by_hand[[0]] / np.outer(n, n)[[0]], atol=1e-8)

@@ -727,3 +727,66 @@ def test_messages_show_dates_as_dates(unit):
     )
     with pytest.warns(UserWarning, match=r"such as \('2024-01-02T00:00:00[.0]*', 1\)"):
         Interactions(read_columns(frame))
+
+
+# --- weights and repeats -----------------------------------------------------------------
+
+REPEATED = Columns(
+    np.array(["u", "u", "u", "u", "v", "u"]),
+    np.array(["a", "b", "a", "a", "a", "c"]),
+    np.array([1, 2, 9, 3, 1, 0]),
+)
+RATINGS = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+
+
+def test_counted_repeats_are_one_row_with_the_sum_of_weights_and_the_last_value():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log = Interactions(REPEATED, RATINGS, repeats="count")
+    assert log.items.ids[log.item_codes].tolist() == ["c", "b", "a", "a"]
+    assert log.values.tolist() == [6, 2, 3, 5]
+    assert log.weights.tolist() == [1, 1, 3, 1]
+    weights = np.array([0.5, 1, 2, 4, 8, 16])
+    log = Interactions(REPEATED, RATINGS, weights=weights, repeats="count")
+    assert log.weights.tolist() == [16, 1, 6.5, 8]
+    assert weights.tolist() == [0.5, 1, 2, 4, 8, 16]
+
+
+def test_dropped_repeats_leave_the_weight_of_the_last_row():
+    with pytest.warns(UserWarning, match="2 row"):
+        log = Interactions(REPEATED, weights=np.array([0.5, 1, 2, 4, 8, 16]))
+    assert log.weights.tolist() == [16, 1, 2, 8]
+
+
+def test_rows_of_weight_0_are_left_out():
+    weights = np.array([1.0, 1, 0, 0, 0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what is left has no repeats
+        log = Interactions(REPEATED, RATINGS, weights=weights)
+    assert log.users.ids.tolist() == ["u"]
+    assert log.items.ids[log.item_codes].tolist() == ["c", "a", "b"]
+    assert log.values.tolist() == [6, 1, 2]
+    assert log.weights is None  # all are 1
+
+
+def test_weights_stand_in_the_matrix_and_in_the_popularity():
+    columns = Columns(np.array([0, 0, 1, 1, 1]), np.array([2, 0, 0, 1, 2]), None)
+    y = np.array([1.0, 1, 1, 0, 1])
+    log = Interactions(columns, y, weights=np.array([2.0, 3, 5, 7, 11]))
+    assert log.to_csr(log.positive, weighted=True).toarray().tolist() == [[3, 0, 2], [5, 0, 11]]
+    assert log.to_csr(log.positive).toarray().tolist() == [[1, 0, 1], [1, 0, 1]]
+    assert log.to_csr(weighted=True).toarray().tolist() == [[3, 0, 2], [5, 7, 11]]
+    assert log.popularity().tolist() == [8, 0, 13]
+    assert Interactions(columns, y).popularity().tolist() == [2, 0, 2]
+    unweighted = Interactions(columns, y)
+    assert unweighted.to_csr(weighted=True).toarray().tolist() == [[1, 0, 1], [1, 1, 1]]
+
+
+def test_relative_weights_have_a_mean_of_1_and_are_none_where_all_are_alike():
+    columns = Columns(np.array([0, 0, 1, 1]), np.array([2, 0, 0, 1]), None)
+    log = Interactions(columns, weights=np.array([2.0, 4, 6, 6]))
+    assert_array_equal(log.relative_weights(np.arange(3)), np.float32([0.5, 1, 1.5]))
+    rows = np.array([False, False, True, True])
+    assert log.relative_weights(rows) is None
+    assert log.relative_weights(np.zeros(4, dtype=bool)) is None
+    assert Interactions(columns).relative_weights(np.arange(4)) is None

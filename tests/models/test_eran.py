@@ -1271,3 +1271,19 @@ def test_codes_of_items_are_those_of_the_networks(log, model):
     assert np.isfinite(codes[1]).any()
     with pytest.raises(ValueError, match="nobody knows"):
         model.encode_items(["nobody knows"])
+
+
+def test_the_ranking_loss_of_a_liked_item_is_times_its_weight():
+    log = log_of()
+    log.weights = 1.0 + np.arange(len(log))
+    training_set = triples(log, decode=True)
+    chosen = np.arange(len(training_set))[::-1].copy()
+    batch, target = training_set.batch(chosen, np.random.default_rng(0))
+    expected = log.weights[log.positive][::-1] / log.weights[log.positive].mean()
+    assert_allclose(batch.row_weights, expected, rtol=1e-6)
+    difference, reconstruction = network(decode=True)(**batch.tensors)
+    loss = JointLoss("bpr", 0.5, 2.0)((difference, reconstruction), target, batch.row_weights)
+    real = target.numpy() == 0
+    each = np.log1p(np.exp(difference.detach().numpy())) * real * expected[:, None]
+    by_hand = 0.5 * each.sum() / real.sum() + 2.0 * float(reconstruction)
+    assert float(loss) == pytest.approx(by_hand, rel=1e-5)

@@ -1299,3 +1299,53 @@ def test_with_nothing_to_ask_for_items_stand_by_popularity(log):
     assert_array_equal(items[0], model.item_ids_[np.argsort(-liked, kind="stable")[:5]])
     pairs = [["stranger", item] for item in [*items[0], "unheard"]]
     assert_array_equal(model.predict(pairs)[:5], values[0])
+
+
+# --- weights -----------------------------------------------------------------------------
+
+
+def weighted_log():
+    """The log of `log_of_codes`; each row weighs its number plus one."""
+    interactions = log_of_codes()
+    interactions.weights = 1.0 + np.arange(len(interactions))
+    return interactions
+
+
+@pytest.mark.parametrize("distribution_loss", ["cross_entropy", "kl", None])
+def test_the_weighted_loss_is_equation_13_with_each_row_times_its_weight(distribution_loss):
+    interactions = weighted_log()
+    share = interactions.weights / interactions.weights.mean()
+    module = network(distribution_loss=distribution_loss).train()
+    slow, expected = ByHand(module), 0.0
+    for row, weight in enumerate(share):
+        user, item = interactions.user_codes[row], interactions.item_codes[row]
+        logit = slow.logit(user, LIKED[user], item)
+        if interactions.positive[row]:
+            expected -= weight * np.log(expit(logit))
+            expected += weight * 0.7 * slow.divergence(user, LIKED[user], item)
+        else:
+            expected -= weight * np.log(1 - expit(logit))
+    batch, target = blocks(interactions).batch(np.arange(4), np.random.default_rng(0))
+    loss = DuetLoss(0.7)(module(**batch.tensors), target, batch.row_weights)
+    assert float(loss.detach()) == pytest.approx(expected / len(share), rel=1e-6)
+
+
+def test_drawn_negatives_have_the_weight_of_the_like_they_were_drawn_for():
+    interactions = weighted_log()
+    training_set = blocks(
+        interactions,
+        labelled=False,
+        sampler=NegativeSampler.uniform(interactions),
+        n_negatives=2,
+    )
+    chosen = np.array([2, 0, 1])
+    batch, _ = training_set.batch(chosen, np.random.default_rng(0))
+    liked = interactions.positive
+    share = interactions.weights / interactions.weights[liked].mean()
+    users = training_set.users[chosen]
+    by_user = [share[liked & (interactions.user_codes == user)] for user in users]
+    mask = batch.tensors["mask"]
+    n = mask.numel()
+    for row, own in zip(batch.row_weights[:n].reshape(mask.shape), by_user, strict=True):
+        assert_allclose(row[: len(own)], own, rtol=1e-6)
+    assert_allclose(batch.row_weights[n:], np.repeat(np.concatenate(by_user), 2), rtol=1e-6)

@@ -985,3 +985,25 @@ def test_the_papers_preset_has_no_extension():
 def test_the_presets_train(log, name):
     model = REDA.from_preset(name, random_state=0, max_epochs=1, embedding_dim=8).fit(log.data)
     assert np.isfinite(model.predict(catalogue(model))).all()
+
+
+def test_a_triple_has_the_weight_of_its_liked_item():
+    log = log_of(HISTORIES)
+    log.weights = 1.0 + np.arange(len(log))
+    made = RelationTriples(log, np.ones(len(log), dtype=bool), 2, shared=True)
+    chosen = np.array([5, 0, 9])
+    batch, target = made.batch(chosen, np.random.default_rng(0))
+    weight = dict(zip(zip(log.user_codes, log.item_codes, strict=True), log.weights, strict=True))
+    own = [weight[made.users[e], made.items[e]] for e in made.entries]
+    expected = np.array(own)[chosen] / np.mean(own)
+    np.testing.assert_allclose(batch.row_weights, expected, rtol=1e-6)
+    module = network().train()
+    difference = module(**batch.tensors).detach()
+    by_hand = sum(
+        w * float(torch.nn.functional.softplus(x))
+        for w, row, labels in zip(expected, difference, target, strict=True)
+        for x, label in zip(row, labels, strict=True)
+        if label == 0
+    )
+    loss = PairwiseLoss("bpr", "sum")(difference, target, batch.row_weights)
+    assert float(loss) == pytest.approx(by_hand, rel=1e-5)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from skattrec.nn import PairwiseLoss
+from skattrec.nn import BinaryLoss, PairwiseLoss, SoftmaxLoss, SquaredLoss
 
 DIFFERENCE = torch.tensor([[1.0, -2.0], [0.5, 9.0]], dtype=torch.float64)
 TARGET = torch.tensor([[0.0, 0.0], [0.0, -1.0]])  # the last entry has no negative
@@ -39,3 +39,51 @@ def test_a_batch_without_negatives_costs_nothing():
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form='hinge'; choose one of"):
         PairwiseLoss("hinge")
+
+
+# --- weights of rows -----------------------------------------------------------------------
+
+LOGITS = torch.tensor([[1.0, -2.0, 0.3], [0.5, 9.0, -1.0]], dtype=torch.float64)
+LABELS = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, -1.0]])  # the last entry is no candidate
+WEIGHTS = torch.tensor([0.4, 1.6])
+
+
+def softplus(x):
+    return math.log1p(math.exp(x))
+
+
+def test_weights_multiply_the_losses_of_their_rows():
+    w = WEIGHTS.tolist()
+    binary = w[0] * (softplus(-1) + softplus(-2) + softplus(0.3))
+    binary += w[1] * (softplus(-0.5) + softplus(9))
+    assert BinaryLoss()(LOGITS, LABELS, WEIGHTS).item() == pytest.approx(binary / 5)
+    first = -1 + math.log(math.exp(1) + math.exp(-2) + math.exp(0.3))
+    second = -0.5 + math.log(math.exp(0.5) + math.exp(9))
+    softmax = w[0] * first + w[1] * second
+    assert SoftmaxLoss()(LOGITS, LABELS, WEIGHTS).item() == pytest.approx(softmax / 2)
+    pairs = w[0] * (softplus(1) + softplus(-2)) + w[1] * softplus(0.5)
+    assert PairwiseLoss()(DIFFERENCE, TARGET, WEIGHTS).item() == pytest.approx(pairs / 3)
+    whole = PairwiseLoss("bpr", "sum", 4.0)(DIFFERENCE, TARGET, WEIGHTS)
+    assert whole.item() == pytest.approx(4 * pairs)
+    squares = w[0] * (1 - 3) ** 2 + w[1] * (-2 - 1) ** 2
+    loss = SquaredLoss()(torch.tensor([1.0, -2.0]), torch.tensor([3.0, 1.0]), WEIGHTS)
+    assert loss.item() == pytest.approx(squares / 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "target"),
+    [
+        (BinaryLoss(), LOGITS, LABELS),
+        (SoftmaxLoss(), LOGITS, LABELS),
+        (PairwiseLoss(), DIFFERENCE, TARGET),
+        (SquaredLoss(), LOGITS[:, 0], LABELS[:, 1].double()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_row_counts_the_same_in_whatever_batch_it_comes(loss, output, target):
+    alone = [loss(output[[r]], target[[r]], WEIGHTS[[r]]) for r in range(2)]
+    n = [(target[r] >= 0).sum().item() if target.dim() == 2 else 1 for r in range(2)]
+    if isinstance(loss, SoftmaxLoss):
+        n = [1, 1]
+    together = sum(one * count for one, count in zip(alone, n, strict=True)) / sum(n)
+    assert loss(output, target, WEIGHTS).item() == pytest.approx(together.item())
