@@ -561,6 +561,8 @@ def leaderboard() -> Iterator[str]:
             tried = str(max(1, row["n_trials"]))
             label = f"**{name}**" if place == 0 else name
             rows.append([label, *cells, *tested, tried, f"{row['fit_cpu']:.1f}", number])
+        orders = protocol.get("n_tie_orders")  # records of earlier versions are of file order
+        title += f"; mean over {orders} orders of ties" if orders else ""
         yield table(f"{title}; {protocol['data']}; seeds {protocol['seeds']}", header, rows)
     if any(read(f"leaderboard_{part}") for part in BOARDS):
         yield (

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import column_or_1d
 
 from skattrec.data.interactions import Vocabulary, read_ids
 
@@ -108,9 +108,13 @@ class RankedPositives:
         """
         relevance = _read_relevance(y_true)
         scores = _read_scores(y_score)
-        check_consistent_length(relevance, scores)
         owners = np.zeros(len(scores), np.int64) if groups is None else column_or_1d(groups)
-        check_consistent_length(relevance, owners)
+        for name, values in (("y_score", scores), ("groups", owners)):
+            if len(values) != len(relevance):
+                raise ValueError(
+                    f"{name} has {len(values)} row(s) and y_true {len(relevance)}: found input "
+                    "variables with inconsistent numbers of samples"
+                )
         n_rows = len(owners)
         if missed is not None and len(column_or_1d(missed)):
             owners = np.concatenate([owners, column_or_1d(missed)])

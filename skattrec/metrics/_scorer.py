@@ -522,7 +522,12 @@ class RankingScorer:
         return RankingScorer(**self._parameters() | {"interactions": interactions})
 
     def _rank(
-        self, estimator: Any, X: Any, y: ArrayLike | None, training: Any, warn: bool
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        training: Any = None,
+        warn: bool = True,
     ) -> tuple[NDArray[Any], list[RankedPositives], RecommendedLists]:
         """Return the judged users, their ranking in each draw, and what is recommended."""
         estimator, recommender, steps = self._read_estimator(estimator)

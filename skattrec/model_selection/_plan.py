@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing
 
 from skattrec.checks import check_count, check_seed
 from skattrec.data.interactions import read_columns
@@ -22,6 +22,7 @@ from skattrec.model_selection._runs import Rows
 from skattrec.model_selection._splitter import (
     InteractionSplit,
     Log,
+    read_log,
     warn_of_repeats,
     without_warnings,
 )
@@ -110,8 +111,7 @@ def make_plan(
             )
     check_seed(random_state)
     listed_seeds = _read_seeds(seeds)
-    log = Log(read_columns(X))
-    check_consistent_length(log.columns.users, y)
+    log = read_log(X, y)
     task = _settled(read_task(metrics, y), recommenders, y)
     for name, estimator in recommenders.items():
         task.check(str(name), estimator, y)

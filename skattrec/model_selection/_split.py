@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_consistent_length
 
 from skattrec.checks import check_choices, check_count, check_seed, check_threshold, draw_seed
-from skattrec.data.interactions import Codes, read_columns, read_target
+from skattrec.data.interactions import Codes, read_target
 from skattrec.model_selection._splitter import (
     Hashes,
     InteractionSplit,
     LeakWarning,
     Log,
     id_hashes,
+    read_log,
     scramble,
 )
 
@@ -150,9 +150,7 @@ class _LatestOut(_PerUserSplit):
         array(['ann'], dtype=object)
         """
         self._check_parameters()
-        columns = read_columns(X)
-        check_consistent_length(columns.users, y)
-        log = Log(columns)
+        log = read_log(X, y)
         rows = self._rows_that_count(log, y)
         n_test = self._n_test_of_users(log, rows)
         users, times = log.users[rows], log.times(rows)

@@ -89,6 +89,18 @@ class Log:
         return float(trained[np.unique(self.pairs[test])].mean())
 
 
+def read_log(X: Any, y: ArrayLike | None) -> Log:
+    """Read X, and refuse a y that is not as long."""
+    columns = read_columns(X)
+    try:
+        check_consistent_length(columns.users, y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y must have one value for each of the {len(columns.users)} rows of X: {error}"
+        ) from None
+    return Log(columns)
+
+
 class InteractionSplit(BaseCrossValidator):
     """What the splitters share: they read X by its columns, and ignore groups."""
 
@@ -128,9 +140,7 @@ class InteractionSplit(BaseCrossValidator):
                 stacklevel=2,
             )
         self._check_parameters()
-        columns = read_columns(X)
-        check_consistent_length(columns.users, y)
-        log, told = Log(columns), False
+        log, told = read_log(X, y), False
         for train, test in self._iter_splits(log, y):
             if getattr(self, "repeated_pairs", None) == "warn" and not told:
                 told = warn_of_repeats(type(self).__name__, log.in_training(train, test))

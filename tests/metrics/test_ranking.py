@@ -377,3 +377,10 @@ def test_text_among_labels_and_scores_is_named(metric, y_true, y_score, name):
 def test_other_cut_offs_are_named(k):
     with pytest.raises(ValueError, match=r"k must be an integer of 1 or more, got"):
         reciprocal_rank([1, 0], [1, 2], k=k)
+
+
+def test_lengths_that_differ_are_named():
+    with pytest.raises(ValueError, match=r"y_score has 3 row\(s\) and y_true 2"):
+        reciprocal_rank([1, 0], [1, 2, 3])
+    with pytest.raises(ValueError, match=r"groups has 1 row\(s\) and y_true 2"):
+        reciprocal_rank([1, 0], [1, 2], groups=["u"])

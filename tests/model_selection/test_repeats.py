@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
 from skattrec import Popularity
@@ -155,6 +156,21 @@ def test_together_what_happened_before_the_moment_is_no_test_row_after_it():
     X = LOG[LOG["item"] != "c"]
     with pytest.raises(ValueError, match="leaves no test row: every pair of user and item"):
         list(GlobalTimeSplit(2, repeated_pairs="together").split(X))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_together_each_fold_by_time_tests_first_meetings(seed):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"user": rng.integers(30, size=400), "item": rng.integers(40, size=400)})
+    X = X.assign(timestamp=np.arange(400))
+    together = GlobalTimeSplit(0.2, n_splits=3, repeated_pairs="together").split(X)
+    apart = GlobalTimeSplit(0.2, n_splits=3, repeated_pairs="ignore").split(X)
+    for (train, test), (same_train, all_test) in zip(together, apart, strict=True):
+        assert_array_equal(train, same_train)
+        met = pairs_of(X, train)
+        new = [row for row in all_test if tuple(X[["user", "item"]].iloc[row]) not in met]
+        assert test.tolist() == new
+        assert len(new) < len(all_test)
 
 
 def test_together_positive_rows_alone_decide_and_the_others_follow():

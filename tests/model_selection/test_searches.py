@@ -1,6 +1,9 @@
 """All splitters in all of scikit-learn's tools that take one, around recommenders."""
 
+from contextlib import nullcontext
+
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -15,7 +18,7 @@ from sklearn.model_selection import (
 
 from skattrec import BiasRating, ItemKNN
 from skattrec.datasets import make_preferences
-from skattrec.metrics import make_ranking_scorer
+from skattrec.metrics import UnknownUserWarning, make_ranking_scorer
 from skattrec.model_selection import (
     GlobalTimeSplit,
     HistoryTruncation,
@@ -109,17 +112,38 @@ def test_halving_wants_splits_that_repeat():
         search.fit(X, Y)
 
 
+def test_halving_over_a_parameter_leaves_histories_whole():
+    cv, scorer = LeaveLastOut(leak="ignore"), make_ranking_scorer("ndcg@10")
+    search = HalvingGridSearchCV(
+        ItemKNN(),
+        {"shrinkage": [0, 10, 50, 100]},
+        cv=cv,
+        scoring=scorer,
+        resource="n_neighbors",
+        factor=2,
+        min_resources=5,
+        max_resources=20,
+    ).fit(X, Y)
+    assert search.n_resources_ == [5, 10, 20]
+    for row in pd.DataFrame(search.cv_results_).to_dict("records"):
+        model = ItemKNN(n_neighbors=row["n_resources"], shrinkage=row["params"]["shrinkage"])
+        assert row["mean_test_score"] == pytest.approx(by_hand(cv, scorer, model)[0])
+
+
 @every_splitter
 def test_learning_curve(cv):
-    sizes, train_scores, test_scores = learning_curve(
-        ItemKNN(n_neighbors=5),
-        X,
-        Y,
-        cv=cv,
-        scoring=scorer_for(cv),
-        train_sizes=[0.3, 1.0],
-        error_score="raise",
-    )
+    # it takes the first rows, that is the first users of this log: the others are unknown
+    known = isinstance(cv, NewUserKFold)  # by the histories that they give
+    with nullcontext() if known else pytest.warns(UnknownUserWarning, match="users to be judged"):
+        sizes, train_scores, test_scores = learning_curve(
+            ItemKNN(n_neighbors=5),
+            X,
+            Y,
+            cv=cv,
+            scoring=scorer_for(cv),
+            train_sizes=[0.3, 1.0],
+            error_score="raise",
+        )
     first = len(next(cv.split(X, Y))[0])
     assert sizes.tolist() == [int(0.3 * first), first]
     assert train_scores.shape == test_scores.shape == (2, cv.get_n_splits())

@@ -396,7 +396,10 @@ def test_unreadable_data_is_an_error():
     X = random_log(0)
     with pytest.raises(ValueError, match="X has no rows"):
         next(LeaveLastOut().split(X[:0]))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    message = r"y must have one value for each of the 80 rows of X: .*inconsistent.*\[80, 3\]"
+    with pytest.raises(ValueError, match=message):
         next(LeaveLastOut().split(X, np.ones(3)))
+    with pytest.raises(ValueError, match="y must have one value for each of the 80 rows of X"):
+        LeaveLastOut().tied_users(X, 5)
     with pytest.raises(ValueError, match="y contains NaN or infinity in 80 row"):
         next(LeaveLastOut(positive_threshold=0).split(X, np.full(80, np.nan)))
