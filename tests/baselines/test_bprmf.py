@@ -332,7 +332,7 @@ def test_the_weight_of_a_like_multiplies_its_loss_and_its_penalty():
     weights = batch.row_weights
     assert_allclose(weights, [9 / 4, 2 / 4])
     module = network(regularization=0.3)
-    scores = module(**batch.tensors)
+    scores = module(**batch.tensors).detach()
     loss, penalty = 0.0, 0.0
     for row, weight in enumerate(weights.tolist()):
         user = module.users[batch.tensors["users"][row]]

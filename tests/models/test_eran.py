@@ -1285,5 +1285,5 @@ def test_the_ranking_loss_of_a_liked_item_is_times_its_weight():
     loss = JointLoss("bpr", 0.5, 2.0)((difference, reconstruction), target, batch.row_weights)
     real = target.numpy() == 0
     each = np.log1p(np.exp(difference.detach().numpy())) * real * expected[:, None]
-    by_hand = 0.5 * each.sum() / real.sum() + 2.0 * float(reconstruction)
-    assert float(loss) == pytest.approx(by_hand, rel=1e-5)
+    by_hand = 0.5 * each.sum() / real.sum() + 2.0 * reconstruction.item()
+    assert loss.item() == pytest.approx(by_hand, rel=1e-5)
