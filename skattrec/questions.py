@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -21,6 +20,7 @@ from skattrec.data.interactions import (
     read_columns,
     shown,
 )
+from skattrec.data.notices import warn
 from skattrec.queries import Queries, check_kind, has_rows, is_table, read_id_list
 from skattrec.topk import row_blocks
 
@@ -133,13 +133,12 @@ class Questions:
     def _warn_of_unknown(self, unknown: NDArray[Any], n_asked: int) -> None:
         """Say how many users get a list that is not made for them."""
         by_histories = self._represents_users_by_histories
-        warnings.warn(
+        warn(
             f"{len(unknown)} of {n_asked} user(s), such as {shown(unknown[0])}, were not seen in "
             "fit: their lists are those of a user of whom nothing is known. "
             + ("Give histories=, or set" if by_histories else "Set")
             + " unknown_user='error' to refuse them",
             UserWarning,
-            stacklevel=4,
         )
 
     @property

@@ -32,6 +32,7 @@ from skattrec.base import BaseRecommender
 from skattrec.batches import Batch, BatchIterator, TrainingSet
 from skattrec.checks import check_integer, check_number, draw_seed
 from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.notices import warn
 from skattrec.metrics import RankedPositives, parse_metric
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks
@@ -555,11 +556,10 @@ class NeuralRecommender(BaseRecommender):
         scores = self._score_items(Queries(users, self._liked.take(users)), items)
         spread, size = np.ptp(scores, axis=1).max(initial=0), np.abs(scores).max(initial=0)
         if spread <= max(_COLLAPSED * size, _NOTHING):
-            warnings.warn(
+            warn(
                 "all items get the same score: the model is a constant. Lower weight_decay="
                 f"{self.weight_decay:g} or lr={self.lr:g}, or raise max_epochs",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import KBinsDiscretizer
 
 from skattrec.data.attribute_forms import plain
+from skattrec.data.notices import warn
 
 Columns = dict[str, pd.Series]  # entries by field; an entry's index is its id's position
 
@@ -61,11 +62,10 @@ class Bins:
                 "KBinsDiscretizer with another strategy"
             )
         if len(inner) + 1 < n_asked:
-            warnings.warn(
+            warn(
                 f"{where} has {len(inner) + 1} bins instead of {n_asked}, for many of its numbers "
                 "are equal",
                 UserWarning,
-                stacklevel=outside(),
             )
         whole = numbers.dtype.kind in "iu"
         edges = _round_edges(np.unique(np.ceil(inner)) if whole else inner, np.unique(floats))
@@ -378,11 +378,3 @@ def _check_given(
         seen[label] = argument
     splitting = {label: mark for label, mark in separators.items() if mark is not None}
     return splitting, {label: tuple(group) for label, group in one_hot.items()}, bins
-
-
-def outside() -> int:
-    """Return the stacklevel of the caller's first frame that is not skattrec's."""
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "skattrec":
-        frame, level = frame.f_back, level + 1
-    return level

@@ -5,7 +5,6 @@ The rules are written out below, since a warning that comes without need is soon
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.attribute_preparation import outside
 from skattrec.data.interactions import ItemLists, Vocabulary, shown
+from skattrec.data.notices import warn
 
 if TYPE_CHECKING:
     from skattrec.data.attributes import AttributeTable
@@ -78,33 +77,29 @@ def warn_of_signs(
     if separated:
         field, mark = next(iter(separated.items()))
         cell = min((value for value in values[field] if mark in value), key=len)
-        _warn(
+        warn(
             f"{name} has cells such as {cell!r} in {_fields(separated)}, each of which is a "
             f"value of its own. Split them: AttributeTable(..., separators={separated!r}); a "
             "separator of None keeps cells whole and ends this warning"
         )
     if flags:
-        _warn(
+        warn(
             f"{name} has 0 and 1 in {_fields(flags)}: a 0 is read as no value. Make one-hot "
             "columns one field with several values: AttributeTable(..., one_hot={'genre': "
             f"{list(flags)[:2]}}}). Where a 0 says something, give words in the place of 0 and 1"
         )
     if numbers:
         n = max(len(values[field]) for field in numbers)
-        _warn(
+        warn(
             f"{name} has up to {n} different integers in {_fields(numbers)}, each a category "
             "that has nothing to do with the next number. Cut numbers: AttributeTable(..., "
             f"bins={{{numbers[0]!r}: 5}}); give codes as strings, astype(str)"
         )
     if alone:
-        _warn(
+        warn(
             f"{name} has (nearly) as many values as ids in {_fields(alone)}: no two ids share "
             "any, so that there is nothing to learn from. Leave titles and the like out"
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=outside())
 
 
 def _fields(fields: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ sequences (`Interactions`), from which histories are cut without a Python loop.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -695,12 +694,11 @@ class Interactions:
     def _warn_of_repeats(self, users: Codes, items: Codes, dropped: NDArray[np.bool_]) -> None:
         row = int(np.flatnonzero(dropped)[0])
         user, item = self.users.ids[users[row]], self.items.ids[items[row]]
-        warnings.warn(
+        warn(
             f"X has {int(dropped.sum())} row(s) that repeat a (user, item) pair, such as "
             f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value "
             "and time",
             UserWarning,
-            stacklevel=7,  # of fit
         )
 
     def __len__(self) -> int:

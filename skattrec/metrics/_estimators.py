@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from skattrec.data.interactions import read_columns
+from skattrec.data.notices import warn
 from skattrec.metrics._candidates import (
     JudgedRows,
     UnknownUserWarning,
@@ -48,14 +48,13 @@ def warn_of_unknown_users(recommender: Any, rows: JudgedRows) -> None:
     """Warn where half or more of the judged users are nobody that fit saw."""
     share = share_of_unknown(recommender, rows.users)
     if share >= _MANY_UNKNOWN:
-        warnings.warn(
+        warn(
             f"{100 * share:.3g}% of the {len(rows.users)} users to be judged are unknown to "
             f"{type(recommender).__name__}, which never saw them in fit: the values are those of "
             "what it gives to anybody. Hold out rows of each user, as with cv=LeaveLastOut(), or "
             "give new users their histories, as in make_ranking_scorer(..., "
             "fold_in=LeaveLastOut())",
             UnknownUserWarning,
-            stacklevel=5,  # whoever calls the scorer
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from skattrec.data.interactions import read_columns
+from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer
 from skattrec.model_selection._comparison import Comparison
 from skattrec.model_selection._plan import Plan, Settings, make_plan, seed_parameters
@@ -431,9 +431,8 @@ def _warn_of_failures(comparison: Comparison) -> None:
             raise RuntimeError(f"every recommender failed; the first: {failed['error'].iloc[0]}")
         for name, errors in failed.groupby("recommender", sort=False)["error"]:
             of = int((frame["recommender"] == name).sum())
-            warnings.warn(
+            warn(
                 f"{len(errors)} of {of} {what}(s) of {name} failed, the first with "
                 f"{errors.iloc[0]}",
                 UserWarning,
-                stacklevel=3,
             )

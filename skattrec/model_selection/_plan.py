@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sklearn.utils import _safe_indexing
 
 from skattrec.checks import check_count, check_seed
 from skattrec.data.interactions import read_columns
+from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer, UnknownUserWarning
 from skattrec.model_selection._runs import Rows
 from skattrec.model_selection._splitter import (
@@ -270,18 +270,17 @@ def _warn_of_split(
     facts: dict[str, Any], cv: Any, task: Task, recommenders: Mapping[str, Any]
 ) -> None:
     if not isinstance(cv, InteractionSplit):  # which says it itself
-        warn_of_repeats("cv", facts["repeated_pairs"], stacklevel=5)
+        warn_of_repeats("cv", facts["repeated_pairs"])
     share = facts["unknown_users"]
     ranks = isinstance(task, RankingTask) and task.scorer.fold_in is None
     # users may be known by their attributes
     asked = any(getattr(r, "user_attributes", None) is None for r in recommenders.values())
     if ranks and asked and share >= 0.5:
-        warnings.warn(
+        warn(
             f"{100 * share:.3g}% of the test users have no training row: what recommenders give "
             "to anybody is judged. Hold out rows of each user, as with cv=LeaveLastOut(), or give "
             "new users their histories, as in make_ranking_scorer(..., fold_in=LeaveLastOut())",
             UnknownUserWarning,
-            stacklevel=4,
         )
 
 

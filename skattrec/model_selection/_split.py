@@ -8,7 +8,6 @@ with the first places are the test rows; time decides on the places, or chance d
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skattrec.checks import check_choices, check_count, check_seed, check_threshold, draw_seed
 from skattrec.data.interactions import Codes, read_target
+from skattrec.data.notices import warn
 from skattrec.model_selection._splitter import (
     Hashes,
     InteractionSplit,
@@ -188,13 +188,12 @@ class _LatestOut(_PerUserSplit):
         mean, most = _later_shares(train_times, test_times)
         if most == 0:
             return
-        warnings.warn(
+        warn(
             f"{type(self).__name__} trains on the future: in the mean over test rows, "
             f"{100 * mean:.3g}% of the training rows happened after the test row "
             f"({100 * most:.3g}% after the earliest one). Report GlobalTimeSplit beside it; "
             "leak='ignore' turns this warning off",
             LeakWarning,
-            stacklevel=5,  # whoever asks for the split
         )
 
     def _check_latest(self) -> None:

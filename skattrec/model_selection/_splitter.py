@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from copy import copy
@@ -16,6 +15,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length
 
 from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns
+from skattrec.data.notices import warn
 
 Hashes = NDArray[np.uint64]
 
@@ -134,10 +134,9 @@ class InteractionSplit(BaseCrossValidator):
             train on or nothing to test on.
         """
         if groups is not None:
-            warnings.warn(
+            warn(
                 f"The groups parameter is ignored by {type(self).__name__}; users are the groups",
                 UserWarning,
-                stacklevel=2,
             )
         self._check_parameters()
         log, told = read_log(X, y), False
@@ -167,17 +166,16 @@ class InteractionSplit(BaseCrossValidator):
     def _iter_splits(self, log: Log, y: ArrayLike | None) -> Iterator[tuple[Codes, Codes]]: ...
 
 
-def warn_of_repeats(name: str, share: float, stacklevel: int = 3) -> bool:
+def warn_of_repeats(name: str, share: float) -> bool:
     """Warn of the share of test pairs that are in training too; tell whether there are any."""
     if share > 0:
-        warnings.warn(
+        warn(
             f"{name} holds out pairs that training has: {100 * share:.3g}% of the test pairs of "
             "user and item are in the training rows too, where a model need only remember them. "
             "A splitter's repeated_pairs='together' keeps all rows of a pair on one side, and "
             "'ignore' turns this warning off; make_ranking_scorer(repeated_pairs='drop') leaves "
             "such pairs out of the values",
             RepeatWarning,
-            stacklevel=stacklevel,
         )
     return share > 0
 

@@ -8,7 +8,6 @@ vector (eq. 6), and a perceptron makes a rating of user and item (eq. 5).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, cast
@@ -31,6 +30,7 @@ from skattrec.checks import (
 )
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
+from skattrec.data.notices import warn
 from skattrec.explanation import Explanation, shares, top_field, top_past_item
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
@@ -334,12 +334,11 @@ class AANMF(RatingRecommender):
         seen = self._look(Queries(users, self._liked.take(users)), items)
         spread, of_ratings = float(np.std(seen.ratings)), float(np.std(interactions.values))
         if spread < _COLLAPSED * of_ratings:
-            warnings.warn(
+            warn(
                 f"estimates vary by {spread:.1e} between pairs, ratings by {of_ratings:.1e}: the "
                 "model is a constant. Lower weight_decay or embedding_penalty, raise lr or "
                 "max_epochs, or choose another interaction or pooling",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
     @property

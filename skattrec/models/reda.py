@@ -10,7 +10,6 @@ against pairs that nobody did (eq. 10).
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from typing import Any, ClassVar, Self, cast
 
@@ -26,6 +25,7 @@ from skattrec.batches import TrainingSet
 from skattrec.checks import check_choices, check_integer, check_number
 from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_ids
 from skattrec.data.negatives import NegativeSampler
+from skattrec.data.notices import warn
 from skattrec.explanation import Explanation
 from skattrec.metrics import RankedPositives, parse_metric
 from skattrec.models._reda_batches import RelationTriples
@@ -305,10 +305,9 @@ class REDA(WeightedFit, NeuralRecommender):
             interactions, rows, self.n_negatives, shared=self.sampling == "shared"
         )
         if not len(training_set):
-            warnings.warn(
+            warn(
                 "X has no user with three positive rows to train on: all vectors stay as drawn",
                 UserWarning,
-                stacklevel=2,
             )
         seed = int(torch.randint(2**31, (1,), generator=generator))
         self._known = self._summarise(training_set, interactions, np.random.default_rng(seed))
