@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,41 +21,30 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skattrec.candidates import as_rows, check_enough, frame_kind, with_gaps
 from skattrec.checks import (
     check_choice,
-    check_choices,
     check_count,
-    check_ratings,
     check_switch,
-    check_threshold,
 )
 from skattrec.data.attribute_forms import TableName
-from skattrec.data.attribute_signs import check_ids
-from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import (
     Codes,
     Interactions,
     ItemLists,
-    Vocabulary,
-    as_dtype,
     as_frame,
-    check_positions,
     has_columns,
     kind_of,
     read_columns,
     read_id_column,
-    read_target,
     refuse_matrix,
     shown,
-    warn_if_all_liked,
 )
 from skattrec.data.names import check_user_column
-from skattrec.data.weights import read_weights
 from skattrec.explanation import Explanation
+from skattrec.learning import Learning
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
-from skattrec.questions import Questions
 from skattrec.topk import row_blocks, top_k
 
 
-class BaseRecommender(Questions, BaseEstimator, ABC):
+class BaseRecommender(Learning, ABC):
     """Base class of all recommenders.
 
     Item codes 0 to ``n_items - 1`` stand for ``item_ids_``. Codes from ``n_items`` on stand
@@ -76,20 +64,6 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
 
     # named settings: constructor parameters by name
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
-    # whether an item without interactions can be scored from its attributes
-    _represents_items_by_attributes: ClassVar[bool] = False
-    # the same of users
-    _represents_users_by_attributes: ClassVar[bool] = False
-    # whether y is what predict estimates, and every row counts as liked
-    _predicts_ratings: ClassVar[bool] = False
-    # whether fit takes weights of rows; see `skattrec.weights.WeightedFit`
-    _takes_weights: ClassVar[bool] = False
-    # a parameter of recommenders that do
-    repeats: str = "last"
-    # names of what the last `fit` has set
-    _fitted_names: frozenset[str] = frozenset()
-    # whose frame `fit` was given, such as "pandas"; None: an array or a list
-    _frame_kind: str | None
 
     @classmethod
     def from_preset(cls, name: str, /, **params: Any) -> Self:
@@ -146,129 +120,41 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         """
         return self._fit_whole(X, y, None)
 
-    def _fit_whole(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> Self:
-        """Learn in an estimator of its own, then take over all that it has learnt."""
-        learner = self._unfitted()
-        before = set(vars(learner))
-        learner._learn(X, y, sample_weight)
-        learner._fitted_names = frozenset(set(vars(learner)) - before)
-        self.__dict__ = learner.__dict__  # in one step: the estimator is never half of each
-        return self
+    def partial_fit(self, X: Any, y: ArrayLike | None = None) -> Self:
+        """Take in further interactions: new rows, users and items.
 
-    def _unfitted(self) -> Self:
-        """Return an estimator with the same parameters and nothing that `fit` has set."""
-        other = type(self).__new__(type(self))
-        kept = {
-            name: value for name, value in vars(self).items() if name not in self._fitted_names
-        }
-        other.__dict__.update(kept)
-        other.__dict__.pop("_fitted_names", None)
-        return other
+        The model becomes what `fit` makes of all rows so far and these together, whatever the
+        model. It learns anew, so that this takes as long as such a `fit` does; what it saves is
+        to keep the log. On an estimator that is not fitted it is `fit`.
 
-    def _learn(self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None) -> None:
-        """Read, learn and keep; whatever is raised half-way, nobody keeps this estimator."""
-        self._check_policies()
-        if y is None and self._predicts_ratings:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None: it predicts ratings"
-            )
-        interactions = self._read_fit(X, y, sample_weight)
-        self._frame_kind = frame_kind(X)
-        self.user_ids_ = interactions.users.ids
-        self.item_ids_ = interactions.items.ids
-        self._users = interactions.users
-        self._items = interactions.items
-        self._seen = interactions.item_lists()
-        self._liked = interactions.item_lists(interactions.positive)
-        self._attributes = self._read_attributes("item_attributes")
-        self._user_attributes = self._read_attributes("user_attributes")
-        self._cold = Vocabulary(
-            _further_ids(self._items, self._attributes, self._represents_items_by_attributes)
-        )
-        self._cold_users = Vocabulary(
-            _further_ids(self._users, self._user_attributes, self._represents_users_by_attributes)
-        )
-        self._encode_attributes()
-        self._fit(interactions)
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_interactions, at least 2)
+            Further rows, with the columns that `fit` had. They stand in time order with the rows
+            of `fit` where both have timestamps, else behind them. Of a pair that was there
+            before, the later row replaces the earlier one.
+        y : array-like of shape (n_interactions,), default=None
+            As in `fit`; needed if and only if it was given there.
 
-    def _read_fit(
-        self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None
-    ) -> Interactions:
-        if has_columns(X):
-            columns = read_columns(X)
-            validate_data(self, X, skip_check_array=True)
-        else:
-            X = validate_data(
-                self, listed(X), dtype=None, ensure_min_features=2, ensure_all_finite=False
-            )
-            columns = read_columns(X)
-        target = None if y is None else read_target(y, len(columns.users))
-        threshold = -np.inf if self._predicts_ratings else self.positive_threshold
-        if target is not None and self._predicts_ratings:
-            check_ratings(target)
-        elif target is not None:
-            warn_if_all_liked(target, threshold)
-        weights = None
-        if sample_weight is not None:
-            weights = read_weights(sample_weight, len(columns.users))
-        interactions = Interactions(
-            columns, target, positive_threshold=threshold, weights=weights, repeats=self.repeats
-        )
-        if not interactions.positive.any():
-            raise ValueError(
-                f"y has no positive in {len(interactions)} sample(s): none is above "
-                f"positive_threshold={self.positive_threshold}; lower it, or leave y out"
-            )
-        return interactions
+        Returns
+        -------
+        self : object
 
-    def _read_attributes(self, name: str) -> AttributeTable | None:
-        data = getattr(self, name, None)
-        if data is None:
-            return None
-        table = AttributeTable.read(data, name)
-        items, users = self.item_ids_, self.user_ids_
-        if name == "item_attributes":
-            check_ids(table, name, items, users, takes_other=hasattr(self, "user_attributes"))
-        else:
-            check_ids(table, name, users, items, takes_other=hasattr(self, "item_attributes"))
-        return table
+        Raises
+        ------
+        ValueError
+            As in `fit`; other columns than in `fit`; timestamps or y here and none there, or
+            the other way round. The model stays as it was.
 
-    def _encode_attributes(self) -> None:
-        """Set the attributes by code: trained ids, ids known by them alone, any other.
-
-        Only values that training met are kept: a model knows nothing of others.
+        Examples
+        --------
+        >>> from skattrec import Popularity
+        >>> model = Popularity().fit([["ann", "jaws"], ["bob", "jaws"]])
+        >>> items, _ = model.partial_fit([["cid", "heat"]]).recommend(["cid"], n_recommendations=1)
+        >>> print(items)
+        [['jaws']]
         """
-        self._encoded = _encode(self._attributes, self._items, self._cold)
-        self._encoded_users = _encode(self._user_attributes, self._users, self._cold_users)
-
-    def _check_policies(self) -> None:
-        """Check the parameters that this class reads itself."""
-        check_choices(self, dict.fromkeys(("unknown_user", "unknown_item"), ("average", "error")))
-        check_choices(self, {"repeats": ("last", "count")})
-        check_threshold(getattr(self, "positive_threshold", 0.0))
-
-    def _with_items(self, item_attributes: Any) -> Self:
-        """Return a copy that also knows the items of these attributes."""
-        if not self._represents_items_by_attributes or self._attributes is None:
-            raise ValueError(
-                f"this {type(self).__name__} cannot score items by item_attributes: "
-                + (
-                    "it was fitted without any"
-                    if self._represents_items_by_attributes
-                    else "the model does not represent items by their attributes"
-                )
-            )
-        model = copy(self)
-        model._attributes = self._attributes.extend(item_attributes)
-        model._cold = Vocabulary(_further_ids(self._items, model._attributes, True))
-        model._encode_attributes()
-        model._add_items()
-        return model
-
-    def _add_items(self) -> None:
-        """Take in items that joined ``_encoded`` after fit."""
-        raise NotImplementedError(f"{type(self).__name__} does not take in further items")
+        return self._fit_whole(X, y, None, further=hasattr(self, "_log"))
 
     @abstractmethod
     def _fit(self, interactions: Interactions) -> None:
@@ -329,10 +215,6 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
                 self._check_positions(shape[1])
             columns = read_columns(X, times=False)
         return columns.users, columns.items
-
-    def _check_positions(self, n_columns: int) -> None:
-        """Refuse columns without names where fit's frame had them in another order."""
-        check_positions(n_columns, getattr(self, "feature_names_in_", ()), type(self).__name__)
 
     # --- predict, recommend ------------------------------------------------------------
 
@@ -723,19 +605,3 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
         tags.input_tags.categorical = True
         tags.target_tags.required = False
         return tags
-
-
-def _further_ids(known: Vocabulary, table: AttributeTable | None, usable: bool) -> NDArray[Any]:
-    """Return the ids that only the attribute table knows, as far as possible in fit's dtype."""
-    if table is None or not usable:
-        return known.ids[:0]
-    return as_dtype(table.ids[known.encode(table.ids) < 0], known.ids.dtype)
-
-
-def _encode(
-    table: AttributeTable | None, trained: Vocabulary, cold: Vocabulary
-) -> EncodedAttributes | None:
-    if table is None:
-        return None
-    ids = np.concatenate([trained.ids.astype(object), cold.ids.astype(object)])
-    return table.encode(ids).restrict(len(trained)).append_empty_row()

@@ -51,3 +51,35 @@ class WeightedFit(BaseRecommender):
             rows, or another number of weights than of rows.
         """
         return self._fit_whole(X, y, sample_weight)
+
+    def partial_fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Take in further interactions: new rows, users and items.
+
+        The model becomes what `fit` makes of all rows so far and these together, whatever the
+        model. It learns anew, so that this takes as long as such a `fit` does; what it saves is
+        to keep the log. On an estimator that is not fitted it is `fit`.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_interactions, at least 2)
+            Further rows, with the columns that `fit` had. They stand in time order with the rows
+            of `fit` where both have timestamps, else behind them. Of a pair that was there
+            before, the later row replaces the earlier one, or with ``repeats="count"`` adds to it.
+        y : array-like of shape (n_interactions,), default=None
+            As in `fit`; needed if and only if it was given there.
+        sample_weight : array-like of shape (n_interactions,), default=None
+            How much each further row counts, see `fit`; None: 1.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; other columns than in `fit`; timestamps or y here and none there, or
+            the other way round. The model stays as it was.
+        """
+        return self._fit_whole(X, y, sample_weight, further=hasattr(self, "_log"))

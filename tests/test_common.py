@@ -327,6 +327,11 @@ class ForgetsWhatItDisliked(Popularity):
         return self
 
 
+class ForgetsTheFirstLog(Popularity):
+    def partial_fit(self, X, y=None):
+        return self.fit(X, y)
+
+
 class ChangesItsParameters(Popularity):
     def _fit(self, interactions):
         super()._fit(interactions)
@@ -444,6 +449,7 @@ BROKEN = [
     (IgnoresSeed, "check_repeated_fits", "must begin anew and end alike"),
     (ContinuesTheFirstFit, "check_repeated_fits", "must begin anew and end alike"),
     (SharesStateBetweenFits, "check_repeated_fits", "must begin anew and end alike"),
+    (ForgetsTheFirstLog, "check_partial_fit", "all rows so far are seen"),
     (ChangesItsParameters, "check_clone_and_pickle", r"changed \['positive_threshold'\]"),
     (LosesItselfInPickle, "check_clone_and_pickle", "pickle must keep the predictions"),
     (ReadsTrainingRowsOnly, "check_model_selection", "score must be nDCG@10"),

@@ -33,6 +33,8 @@ class Columns(NamedTuple):
     users: NDArray[Any]
     items: NDArray[Any]
     timestamps: NDArray[Any] | None
+    # what timestamps count that were dates, such as "ns"; None: they are plain numbers
+    unit: str | None = None
 
 
 # A table without names that has more columns than this is a matrix of users and items.
@@ -95,13 +97,13 @@ def read_columns(X: Any, *, name: str = "X", times: bool = True) -> Columns:
         return Columns(users, items, None)
     if by_name:
         _warn_of_unread_time(labels, name)
-    timestamps = None
+    timestamps, unit = None, None
     if len(positions) == 3:
-        timestamps = _read_timestamps(frame.iloc[:, positions[2]], name)
+        timestamps, unit = _read_timestamps(frame.iloc[:, positions[2]], name)
         if not by_name:
             _warn_of_ratings(users, timestamps, name)
         _warn_of_rounded_times(users, timestamps, name)
-    return Columns(users, items, timestamps)
+    return Columns(users, items, timestamps, unit)
 
 
 def _warn_of_unread_time(labels: list[Any], name: str) -> None:
@@ -325,8 +327,11 @@ def _to_numpy(column: Any) -> NDArray[Any]:
     return values.astype(object) if values.dtype.kind not in "biufUSMmO" else values
 
 
-def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
-    """Return numbers in time order: plain numbers as they are, dates counted in their own unit."""
+def _read_timestamps(column: pd.Series, name: str) -> tuple[NDArray[Any], str | None]:
+    """Return numbers in time order: plain numbers as they are, dates counted in their own unit.
+
+    Also return that unit, None of plain numbers.
+    """
     times = column
     if times.dtype == object:
         with _naming_surrogates(times, f"{name} has, among its timestamps"):
@@ -349,11 +354,11 @@ def _read_timestamps(column: pd.Series, name: str) -> NDArray[Any]:
             unit = getattr(times.dtype.pyarrow_dtype, "unit", "ms")  # days have none
         else:
             unit = times.dt.unit
-        return times.to_numpy(dtype=f"datetime64[{unit}]").astype(np.int64)
+        return times.to_numpy(dtype=f"datetime64[{unit}]").astype(np.int64), unit
     values = _to_numpy(times)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         _refuse_timestamps(~np.isfinite(values), name)
-    return values
+    return values, None
 
 
 def _parsed_times(times: pd.Series, name: str) -> pd.Series:
@@ -630,6 +635,7 @@ class Interactions:
     repeats : {"last", "count"}, default="last"
         Of a pair in several rows keep the weight of the last row, with a warning of how many
         rows that dropped; or the sum of all.
+    warn_of_repeats : bool, default=True
 
     Attributes
     ----------
@@ -640,6 +646,9 @@ class Interactions:
     positive : ndarray of bool of shape (n_interactions,)
     weights : ndarray of shape (n_interactions,) or None
         How much each interaction counts; None where all count 1.
+    timestamps : ndarray of shape (n_interactions,) or None
+    time_unit : str or None
+        What timestamps count that were dates.
     indptr : ndarray of shape (n_users + 1,)
         User u's interactions are rows ``indptr[u]`` to ``indptr[u + 1]``.
     """
@@ -652,6 +661,7 @@ class Interactions:
         positive_threshold: float = 0.0,
         weights: NDArray[np.float64] | None = None,
         repeats: str = "last",
+        warn_of_repeats: bool = True,
     ):
         if weights is not None:
             counts = weights > 0
@@ -660,6 +670,7 @@ class Interactions:
                 columns.users[counts],
                 columns.items[counts],
                 None if times is None else times[counts],
+                columns.unit,
             )
             y = None if y is None else y[counts]
             weights = weights[counts]
@@ -673,11 +684,13 @@ class Interactions:
             if repeats == "count":
                 weights = np.ones(len(order)) if weights is None else weights.copy()
                 weights[order[last]] = _sums_by_last(keys, last, weights[order])
-            else:
+            elif warn_of_repeats:
                 self._warn_of_repeats(users[order], items[order], ~last)
         order = order[last]
         self.user_codes: Codes = users[order]
         self.item_codes: Codes = items[order]
+        self.timestamps = None if columns.timestamps is None else columns.timestamps[order]
+        self.time_unit = columns.unit
         self.values = None if y is None else y[order]
         self.positive = (
             np.ones(len(order), dtype=bool)
@@ -699,6 +712,48 @@ class Interactions:
             f"({shown(user)}, {shown(item)}); each pair is kept once, with its last value "
             "and time",
             UserWarning,
+        )
+
+    def followed_by(
+        self, further: Interactions, *, positive_threshold: float, repeats: str
+    ) -> Interactions:
+        """Return this log and a further one, as if their rows had come in one.
+
+        Of a pair that both have, the later row replaces the earlier one, or with
+        ``repeats="count"`` adds to it. Without timestamps all further rows are later.
+
+        Raises
+        ------
+        ValueError
+            One of them has timestamps or y and the other has none; timestamps that were dates
+            in different units, or dates here and numbers there; ids that do not go together.
+        """
+        _check_alike(self, further)
+        both = []
+        for role in ("user", "item"):
+            ids = [
+                getattr(log, f"{role}s").ids[getattr(log, f"{role}_codes")]
+                for log in (self, further)
+            ]
+            both.append(joined(*ids))
+            check_ids(both[-1], name="X and the log of fit", role=role)
+        times, y, weights = (
+            _together(getattr(self, name), getattr(further, name))
+            for name in ("timestamps", "values", "weights")
+        )
+        if weights is None and (self.weights is not None or further.weights is not None):
+            parts = [
+                np.ones(len(log)) if log.weights is None else log.weights
+                for log in (self, further)
+            ]
+            weights = np.concatenate(parts)
+        return Interactions(
+            Columns(both[0], both[1], times, self.time_unit),
+            y,
+            positive_threshold=positive_threshold,
+            weights=weights,
+            repeats=repeats,
+            warn_of_repeats=False,
         )
 
     def __len__(self) -> int:
@@ -790,3 +845,29 @@ def _sums_by_last(
     codes, _ = pd.factorize(keys)
     sums: NDArray[np.float64] = np.bincount(codes, weights).astype(np.float64)
     return sums[codes[last]]
+
+
+def _together(first: NDArray[Any] | None, second: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if first is None or second is None else np.concatenate([first, second])
+
+
+def _check_alike(log: Interactions, further: Interactions) -> None:
+    """Raise ValueError unless both logs have timestamps of one kind or none, and y or none."""
+    if (log.timestamps is None) != (further.timestamps is None):
+        lacking = "X has" if further.timestamps is None else "the log of fit has"
+        raise ValueError(
+            f"{lacking} no timestamps and the other one has, so that nothing says which rows "
+            "came later; give both or none"
+        )
+    if log.time_unit != further.time_unit:
+        kinds = [
+            "numbers" if unit is None else f"dates in {unit!r}"
+            for unit in (further.time_unit, log.time_unit)
+        ]
+        raise ValueError(
+            f"the timestamps of X are {kinds[0]}, those of fit were {kinds[1]}; convert them, as "
+            "in X['timestamp'].dt.as_unit('us')"
+        )
+    if (log.values is None) != (further.values is None):
+        now, before = ("no y", "a y") if further.values is None else ("a y", "no y")
+        raise ValueError(f"X comes with {now}, and fit had {before}; give y to both or none")

@@ -26,6 +26,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     _serving.check_recommend_users,
     _serving.check_explanations,
     _fitting.check_repeated_fits,
+    _fitting.check_partial_fit,
     _fitting.check_clone_and_pickle,
     _fitting.check_model_selection,
     _fitting.check_ids_and_containers,

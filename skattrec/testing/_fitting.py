@@ -80,6 +80,45 @@ def check_repeated_fits(estimator: Any) -> None:
         )
 
 
+def check_partial_fit(estimator: Any) -> None:
+    """Take in further rows, users and items; leave the model as it was where they are refused."""
+    log = make_log()
+    if not hasattr(estimator, "partial_fit"):
+        return
+    order = np.argsort(log.X["timestamp"].to_numpy(), kind="stable")
+    y = target(estimator, log)
+    parts = [
+        (log.X.iloc[rows], None if y is None else y.iloc[rows])
+        for rows in np.split(order, [int(0.6 * len(order))])
+    ]
+    model = prepared(estimator, log)
+    with succeeds("partial_fit of an estimator that is not fitted"):
+        model.partial_fit(*parts[0])
+    users = model.user_ids_
+    before = model.recommend(users, n_recommendations=N_ASKED)
+    wrong = parts[1][0].assign(user=np.nan)
+    with refuses("partial_fit on rows without a user", "user"):
+        model.partial_fit(wrong, parts[1][1])
+    assert_same_recommendations(
+        model.recommend(users, n_recommendations=N_ASKED),
+        before,
+        "a partial_fit that fails must leave the model as it was",
+    )
+    with succeeds("partial_fit"):
+        check(model.partial_fit(*parts[1]) is model, "partial_fit must return the estimator")
+    assert_array_equal(
+        np.sort(model.user_ids_), np.unique(log.X["user"]), "partial_fit must take in users"
+    )
+    assert_array_equal(
+        np.sort(model.item_ids_), np.unique(log.X["item"]), "partial_fit must take in items"
+    )
+    assert_array_equal(
+        model.seen_items(log.users).toarray() != 0,
+        log.seen(model.item_ids_),
+        "after partial_fit all rows so far are seen",
+    )
+
+
 def check_clone_and_pickle(estimator: Any) -> None:
     """Keep parameters as they are, and predictions through pickle."""
     log = make_log()
