@@ -155,7 +155,7 @@ class Learning(Questions, BaseEstimator):
                 self,
                 listed(X),
                 dtype=None,
-                ensure_min_features=2,
+                ensure_min_features=1 if further else 2,  # else they are those of fit
                 ensure_all_finite=False,
                 reset=not further,
             )

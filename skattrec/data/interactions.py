@@ -188,14 +188,15 @@ def kind_of(X: Any) -> str:
 def refuse_matrix(frame: pd.DataFrame, name: str) -> None:
     """Raise ValueError if a table without names is a matrix of users and items.
 
-    It is one if all its columns are numeric and there are more than 20 of them, or more than 3
-    and more than two thirds of the cells are 0 or missing.
+    It is one if all its columns are numeric and there are more than 20 of them, with whole numbers
+    or some number twice in a row, or more than 3 and more than two thirds of the cells are 0 or
+    missing.
     """
     n_rows, n_columns = frame.shape
     if n_columns <= 3 or n_rows < 2:
         return
     if n_columns > _MOST_COLUMNS:
-        is_matrix = _is_numeric(frame)
+        is_matrix = _is_numeric(frame) and _may_be_ratings(frame.iloc[:100])
     else:
         is_matrix = _is_numeric(frame) and (
             ((frame == 0) | frame.isna()).to_numpy().sum() > n_rows * n_columns * 2 / 3
@@ -212,6 +213,13 @@ def refuse_matrix(frame: pd.DataFrame, name: str) -> None:
 def _is_numeric(frame: pd.DataFrame) -> bool:
     dtypes = frame.infer_objects().dtypes
     return all(pd.api.types.is_numeric_dtype(dtype) for dtype in dtypes)
+
+
+def _may_be_ratings(frame: pd.DataFrame) -> bool:
+    """Whether all numbers are whole, a row holds some number twice, or cells are missing."""
+    cells = np.sort(frame.to_numpy(dtype=np.float64, na_value=np.nan), axis=1)
+    whole = (cells % 1 == 0).all()
+    return bool(whole or (np.diff(cells, axis=1) == 0).any() or np.isnan(cells).any())
 
 
 def refuse_shape(X: Any, name: str) -> None:
