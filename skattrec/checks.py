@@ -32,6 +32,11 @@ def check_threshold(threshold: Any, *, optional: bool = False) -> None:
         raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
+def is_word(value: Any, word: str) -> bool:
+    """Whether a parameter is this word: an array, whose == is no truth value, is not."""
+    return isinstance(value, str) and value == word
+
+
 def check_integer(estimator: Any, *names: str, optional: bool = False) -> None:
     """Raise where one of these parameters is no integer of at least 1 (nor None)."""
     for name in names:
