@@ -32,11 +32,6 @@ def check_threshold(threshold: Any, *, optional: bool = False) -> None:
         raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
-def is_word(value: Any, word: str) -> bool:
-    """Whether a parameter is this word: an array, whose == is no truth value, is not."""
-    return isinstance(value, str) and value == word
-
-
 def check_integer(estimator: Any, *names: str, optional: bool = False) -> None:
     """Raise where one of these parameters is no integer of at least 1 (nor None)."""
     for name in names:
@@ -59,6 +54,11 @@ def check_number(estimator: Any, *names: str, zero: bool = True, optional: bool 
         if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
             least = ("not negative" if zero else "positive") + (", or None" if optional else "")
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
+
+
+def is_word(value: Any, word: str) -> bool:
+    """Whether a parameter is this word: an array, whose == is no truth value, is not."""
+    return isinstance(value, str) and value == word
 
 
 def check_choices(
