@@ -309,22 +309,24 @@ def _or_refusal(method: Callable[..., Any], values: dict[str, Any]) -> Any:
 
 
 def _asked(X: Any, column: str) -> list[Any]:
-    """Return the ids of users or items that were asked for."""
+    """Return the ids of users or items in an argument that was accepted."""
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):
         X = X.to_pandas()
     if isinstance(X, pd.DataFrame):
-        return list(X[column] if column in X.columns else X.iloc[:, 0])
+        place = column if column in X.columns else ("user", "item").index(column) % X.shape[1]
+        return X[place].tolist() if place == column else X.iloc[:, place].tolist()
     X = X.to_pylist() if hasattr(X, "to_pylist") else X
     rows = list(X.to_numpy() if hasattr(X, "to_numpy") else X)
-    return [row[0] if isinstance(row, (list, tuple, np.ndarray)) else row for row in rows]
+    place = ("user", "item").index(column)
+    nested = (list, tuple, np.ndarray)
+    return [row[place % len(row)] if isinstance(row, nested) else row for row in rows]
 
 
 def _pairs(X: Any) -> set[tuple[Any, Any]]:
     """Return the pairs of an argument that was accepted as a table of pairs."""
     if X is None or not len(X):
         return set()
-    columns = skattrec.data.read_columns(X)
-    return set(zip(columns.users.tolist(), columns.items.tolist(), strict=True))
+    return set(zip(_asked(X, "user"), _asked(X, "item"), strict=True))
 
 
 def _check_recommend(model: Any, values: dict[str, Any], answer: Any) -> None:
@@ -408,8 +410,8 @@ class Split:
         values = {
             n: v for n, v in {"n_recent": 2, "random_state": 0}.items() if n in parameters(kind)
         } | values
-        # a tiny log may leave nothing to test: the parameter that asks for it is named
-        names += [] if self.log == PLAIN else [*OF_X, *OF_Y, *parameters(kind)]
+        # parameters hang together, and on the log: another one may be named than the odd one
+        names += [*parameters(kind), *([] if self.log == PLAIN else [*OF_X, *OF_Y])]
         folds = attempt(lambda: list(kind(**values).split(X, y)), names, draws=draws(values))
         if isinstance(folds, Refusal):
             return "refused"
@@ -484,7 +486,8 @@ Case = Fit | Ask | Split | Score | Call
 def _given(function: Any, names: Iterable[str], most: int) -> st.SearchStrategy[Given]:
     """Draw odd arguments for at most so many of these parameters."""
     described = parameters(function)
-    chosen = st.lists(st.sampled_from(sorted(names)), max_size=most, unique=True)
+    one = st.sampled_from(sorted(names)).map(lambda name: [name])  # two hide each other's faults
+    chosen = one | st.lists(st.sampled_from(sorted(names)), max_size=most, unique=True)
     return chosen.flatmap(
         lambda some: st.tuples(
             *(st.tuples(st.just(n), expressions(described[n])) for n in sorted(some))

@@ -76,6 +76,10 @@ def attempt(call: Callable[[], Any], named: Iterable[str] = (), *, draws: bool =
             told = f"{type(error).__name__} names none of {sorted(named)}: {message[:300]}"
             raise Broken(f"{told} [{_origin(error)}]") from error
         return Refusal(message)
+    except OSError as error:
+        if error.filename is None:
+            raise Broken(f"{type(error).__name__} names no file: {error}") from error
+        return Refusal(str(error))  # of a path: the file is named
     except TimedOut as error:
         raise Broken(f"no answer in {SECONDS:g} s [{_origin(error)}]") from error
     except Exception as error:

@@ -152,6 +152,12 @@ def test_other_errors_break():
         attempt(lambda: [][0], ["x"])
 
 
+def test_a_missing_file_is_a_refusal():
+    assert isinstance(attempt(lambda: open("no such file")), Refusal)
+    with pytest.raises(Broken, match="OSError names no file"):
+        attempt(lambda: (_ for _ in ()).throw(OSError("disk")))
+
+
 def test_no_answer_breaks(monkeypatch):
     monkeypatch.setattr("fuzz_contract.SECONDS", 0.05)
 
