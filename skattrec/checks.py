@@ -109,6 +109,11 @@ def check_number(estimator: Any, *names: str, zero: bool = True, optional: bool 
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
 
 
+def is_word(value: Any, word: str) -> bool:
+    """Whether a parameter is this word: an array, whose == is no truth value, is not."""
+    return isinstance(value, str) and value == word
+
+
 def check_choices(
     estimator: Any, choices: dict[str, tuple[str, ...]], *, optional: bool = False
 ) -> None:

@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from skattrec.averaging import AverageWeights
 from skattrec.base import BaseRecommender
 from skattrec.batches import Batch, BatchIterator, TrainingSet
-from skattrec.checks import check_integer, check_number, draw_seed
+from skattrec.checks import check_integer, check_number, draw_seed, is_word
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.notices import warn
 from skattrec.metrics import RankedPositives, parse_metric
@@ -194,7 +194,7 @@ class Validation(Callback):
 
 def resolve_device(device: str) -> str:
     """Return the device itself; for "auto" the first GPU, else the processor."""
-    if device == "auto":
+    if is_word(device, "auto"):
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
@@ -202,6 +202,14 @@ def resolve_device(device: str) -> str:
         raise ValueError(f"device={device!r}; choose 'auto', 'cpu' or 'cuda'") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch finds no GPU; use 'auto' or 'cpu'")
+    if kind not in ("cpu", "cuda"):
+        try:
+            torch.ones(1, device=device).item()
+        except (RuntimeError, AssertionError) as error:  # "meta", or what torch has no build for
+            told = str(error).strip().split("\n")[0]
+            raise ValueError(
+                f"device={device!r} cannot be computed on ({told}); use 'auto' or 'cpu'"
+            ) from error
     return device
 
 
@@ -213,7 +221,7 @@ def resolve_batch_size(
     A power of two, but at least `smallest` and at most `largest`: small data still gets enough
     steps to be learnt from.
     """
-    if batch_size != "auto":
+    if not is_word(batch_size, "auto"):
         return int(batch_size)
     return int(np.clip(2 ** np.floor(np.log2(max(n_rows, 1) / 64)), smallest, largest))
 
@@ -235,10 +243,27 @@ def _check_net_params(net_params: Any) -> None:
             f"net_params={net_params!r}; it must be a dict of arguments of skorch's net"
         )
     for name in net_params:
+        if not isinstance(name, str):
+            raise TypeError(f"net_params has a key {name!r}; its keys are names of arguments")
         if name in _DECIDED or name.split("__")[0] in _DECIDED_PARTS:
             raise ValueError(
                 f"net_params sets {name!r}, which the estimator decides; use its own parameters"
             )
+    optimizer = net_params.get("optimizer", torch.optim.Adam)
+    if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
+        raise TypeError(
+            f"net_params has optimizer={optimizer!r}; it must be a class of torch.optim"
+        )
+
+
+def _initialized(net: RecommenderNet, net_params: Any) -> RecommenderNet:
+    """Return the net, ready to train, or say that skorch cannot use the user's arguments."""
+    try:
+        return cast(RecommenderNet, net.initialize())
+    except (TypeError, ValueError, AttributeError) as error:
+        if not net_params:
+            raise
+        raise ValueError(f"net_params={net_params!r} cannot be used: {error}") from error
 
 
 def _supports_fused(optimizer: type, device: str) -> bool:
@@ -363,7 +388,7 @@ def train(
         callbacks=[*around, *(callbacks or [])],
         **arguments,
     )
-    net.fit(training_set, y=None)
+    _initialized(net, net_params).partial_fit(training_set, y=None)
     net.module_.eval()
     # a trained net is not trained on: what that would take makes up most of a pickle
     net.optimizer_.state.clear()
@@ -736,7 +761,7 @@ def _check_training_parameters(estimator: Any) -> None:
     """Raise where a training parameter cannot be what it is."""
     check_integer(estimator, "max_epochs")
     check_integer(estimator, "patience", "n_averaged", optional=True)
-    if estimator.batch_size != "auto":
+    if not is_word(estimator.batch_size, "auto"):
         try:
             check_integer(estimator, "batch_size")
         except ValueError as error:
@@ -747,7 +772,26 @@ def _check_training_parameters(estimator: Any) -> None:
     if estimator.validation_fraction is not None and estimator.validation_fraction >= 1:
         value = estimator.validation_fraction
         raise ValueError(f"validation_fraction={value!r}; it must be in [0, 1), or None")
-    if estimator.verbose != "auto" and not isinstance(estimator.verbose, (int, np.integer)):
-        raise ValueError(f"verbose={estimator.verbose!r}; it must be 'auto' or an integer")
-    if not isinstance(estimator.callbacks, (list, tuple, type(None))):
-        raise ValueError(f"callbacks={estimator.callbacks!r}; it must be a list of callbacks")
+    verbose = estimator.verbose
+    if not is_word(verbose, "auto") and not isinstance(verbose, (int, np.integer)):
+        raise ValueError(f"verbose={verbose!r}; it must be 'auto' or an integer")
+    _check_callbacks(estimator.callbacks)
+    if not isinstance(estimator.negatives, str):  # which words, the models say
+        raise ValueError(f"negatives={estimator.negatives!r}; it must be a string")
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    """Raise ValueError unless this is None or a list of what skorch takes for callbacks."""
+    if callbacks is None:
+        return
+    if not isinstance(callbacks, (list, tuple)):
+        raise ValueError(f"callbacks={callbacks!r}; it must be a list of callbacks")
+    for place, callback in enumerate(callbacks):
+        named = isinstance(callback, tuple) and len(callback) == 2 and isinstance(callback[0], str)
+        kind = callback[1] if named else callback
+        kind = kind if isinstance(kind, type) else type(kind)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"callbacks[{place}]={callback!r}; it must be a skorch callback, or a tuple of a "
+                "name and one"
+            )

@@ -416,5 +416,6 @@ def _load_sampler() -> Any:
     except ImportError as error:
         raise ImportError(
             "BayesianFM needs the package myfm, and setuptools below version 82 for it; install "
-            "both with pip install skattrec[fm]"
+            "both with pip install skattrec[fm]. The wheel of myfm 0.4.0 holds no module for "
+            "Python 3.13 or later; use Python 3.11 or 3.12"
         ) from error

@@ -76,6 +76,10 @@ def attempt(call: Callable[[], Any], named: Iterable[str] = (), *, draws: bool =
             told = f"{type(error).__name__} names none of {sorted(named)}: {message[:300]}"
             raise Broken(f"{told} [{_origin(error)}]") from error
         return Refusal(message)
+    except OSError as error:
+        if error.filename is None:
+            raise Broken(f"{type(error).__name__} names no file: {error}") from error
+        return Refusal(str(error))  # of a path: the file is named
     except TimedOut as error:
         raise Broken(f"no answer in {SECONDS:g} s [{_origin(error)}]") from error
     except Exception as error:
@@ -178,16 +182,16 @@ def check_lists(
         real = np.asarray(scores) != -np.inf
     expect(np.isfinite(np.asarray(scores)[real]).all(), f"scores are not finite: {scores!r}")
     seen = model.seen_items(users) if exclude_seen else None
-    places = pd.Index(model.item_ids_)
+    ids = model.item_ids_.tolist()
     for row, user in enumerate(users):
         kept = real[row]
         listed, values = items[row][kept], scores[row][kept]
         expect(len(set(listed.tolist())) == len(listed), f"an item comes twice: {listed!r}")
         expect((np.diff(values) <= 0).all(), f"scores are not in order: {values!r}")
         if seen is not None:
-            met = set(seen[[row]].indices.tolist())
-            codes = set(places.get_indexer(pd.Index(listed)).tolist())
-            expect(not met & codes, f"a seen item is recommended to {user!r}: {listed!r}")
+            met = {ids[code] for code in seen[[row]].indices}
+            again = met & set(listed.tolist())
+            expect(not again, f"a seen item is recommended to {user!r}: {again!r}")
         if excluded:
             wrong = [i for i in listed.tolist() if (user, i) in excluded]
             expect(not wrong, f"excluded items are recommended to {user!r}: {wrong!r}")

@@ -25,6 +25,7 @@ from fuzz_cases import (
 from fuzz_contract import Broken
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 
 # Surfaces, and their share of the cases. Models without a network are cheap: more of them.
 SURFACES = {
@@ -49,9 +50,12 @@ class Tally:
         """Run a case and count it."""
         try:
             self.counts[case.hold()] += 1
-        except Broken as error:
+        except UnsatisfiedAssumption:  # the case cannot be built
+            raise
+        except Exception as error:  # noqa: BLE001  also of an answer that the judge cannot read
             self.counts["broke"] += 1
-            message = str(error)
+            judged = isinstance(error, Broken)
+            message = str(error) if judged else f"{type(error).__name__} in an answer: {error}"
             key = (type(case).__name__, _kind(message))
             n, shortest, told = self.broken.get(key, (0, repr(case), message))
             if len(repr(case)) < len(shortest):

@@ -181,6 +181,8 @@ SLOW = re.compile(
     r"epochs|iter|samples|draws|trials|resamples|seeds|splits|negatives|partners|n_users|"
     r"n_items|per_user|n_values|n_methods|n_data_sets|memory|aspects|pairs|recon_sample|n_averaged"
 )
+# scikit-learn's own, of which NaN is a meaning
+MAY_BE_NAN = {"error_score"}
 # memory grows with these
 WIDE = re.compile(r"dim|units|hidden")
 
@@ -197,6 +199,8 @@ class Parameter:
 
     def misfits(self, value: Any) -> bool:
         """Whether a value cannot be meant: accepting it would be an accident."""
+        if self.name in MAY_BE_NAN and isinstance(value, float):
+            return False
         parts = re.split(r" \| (?![^\[]*\])", self.annotation)
         known = [_fits(part, value, self.choices) for part in parts]
         return None not in known and not any(known)

@@ -105,9 +105,8 @@ def test_functions_work_with_their_plain_arguments(name):
 
 
 def test_everything_public_is_found():
-    assert set(RECOMMENDERS) | {"AttributeTable", "BaseRecommender", "Explanation"} == set(
-        skattrec.__all__
-    ) - {"__version__"}
+    classes = {name for name in skattrec.__all__ if name[0].isupper()}
+    assert classes - set(RECOMMENDERS) == {"AttributeTable", "BaseRecommender", "Explanation"}
     assert "LeaveLastOut" in SPLITTERS
     assert {"recommend", "predict", "explain"} <= set(questions(skattrec.Popularity))
 
@@ -151,6 +150,12 @@ def test_an_error_that_names_its_argument_is_a_refusal():
 def test_other_errors_break():
     with pytest.raises(Broken, match="IndexError: list index out of range"):
         attempt(lambda: [][0], ["x"])
+
+
+def test_a_missing_file_is_a_refusal():
+    assert isinstance(attempt(lambda: open("no such file")), Refusal)
+    with pytest.raises(Broken, match="OSError names no file"):
+        attempt(lambda: (_ for _ in ()).throw(OSError("disk")))
 
 
 def test_no_answer_breaks(monkeypatch):

@@ -1,0 +1,90 @@
+"""What neural recommenders say of training parameters that cannot be used."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skorch.callbacks import Callback, EpochTimer
+
+from skattrec import BPRMF, FM
+from skattrec.training import resolve_device
+
+X = [[f"u{i % 5}", f"i{i % 7}"] for i in range(35)]
+
+
+def fit(**params):
+    return (
+        BPRMF(embedding_dim=2, max_epochs=1, random_state=0, verbose=0).set_params(**params).fit(X)
+    )
+
+
+@pytest.mark.parametrize("name", ["batch_size", "verbose", "device"])
+@pytest.mark.parametrize(
+    "value",
+    [np.array([1, 2]), pd.Series([1, 2]), pd.NA, None, {}, 1.5],
+    ids=["array", "series", "NA", "None", "dict", "float"],
+)
+def test_what_has_no_truth_value_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}="):
+        fit(**{name: value})
+
+
+def test_a_device_without_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"^device='meta' cannot be computed on"):
+        resolve_device("meta")
+
+
+def test_a_device_may_be_torchs_own():
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ((2.5,), r"^callbacks\[0\]=2\.5; it must be a skorch callback"),
+        ([EpochTimer(), object()], r"^callbacks\[1\]=<object"),
+        ([("timer", 3)], r"^callbacks\[0\]=\('timer', 3\); "),
+        ("timer", r"^callbacks='timer'; it must be a list"),
+        ({}, r"^callbacks=\{\}; it must be a list"),
+    ],
+)
+def test_callbacks_are_callbacks(callbacks, message):
+    with pytest.raises(ValueError, match=message):
+        fit(callbacks=callbacks)
+
+
+def test_callbacks_of_every_form_are_called():
+    called = []
+
+    class Listen(Callback):
+        def on_train_end(self, net, **kwargs):
+            called.append(type(self).__name__)
+
+    fit(callbacks=[Listen, ("mine", Listen()), Listen()], refit=False)
+    assert called == ["Listen"] * 3
+
+
+@pytest.mark.parametrize(
+    ("net_params", "kind", "message"),
+    [
+        ({"nonsense": 1}, ValueError, r"^net_params=\{'nonsense': 1\} cannot be used: .*nonsense"),
+        ({"optimizer__nonsense": 1}, ValueError, r"^net_params=.* cannot be used: .*nonsense"),
+        ({1: 2}, TypeError, r"^net_params has a key 1; its keys are names"),
+        (
+            {"optimizer": "Adam"},
+            TypeError,
+            r"^net_params has optimizer='Adam'; it must be a class",
+        ),
+        ([1], TypeError, r"^net_params=\[1\]; it must be a dict"),
+    ],
+)
+def test_arguments_that_skorch_does_not_know_are_named(net_params, kind, message):
+    with pytest.raises(kind, match=message):
+        fit(net_params=net_params)
+
+
+@pytest.mark.parametrize("negatives", [pd.NA, 3, ["auto"], None])
+def test_negatives_are_a_word(negatives):
+    model = FM(embedding_dim=2, max_epochs=1, negatives=negatives, random_state=0)
+    with pytest.raises(ValueError, match=r"^negatives="):
+        model.fit(X)
