@@ -210,6 +210,7 @@ def test_our_recommenders_in_searches_by_their_scorer_and_splitters(cv):
     assert cross_val_score(EASE(), X, cv=cv, scoring=make_ranking_scorer()).min() > 0
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_our_recommenders_serve_users_that_their_split_holds_out():
     cv = ColdStartSplit(cold_users=0.2, random_state=0)
     scores = cross_val_score(

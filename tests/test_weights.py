@@ -143,6 +143,7 @@ class Recorder(Popularity):
 
 
 # it says that held-out rows count alike
+@pytest.mark.filterwarnings("ignore:y runs from:UserWarning")
 @pytest.mark.filterwarnings("ignore:.* does not support sample_weight")
 def test_a_search_slices_the_weights_with_the_rows():
     log = make_preferences(20, 15, n_interactions_per_user=6, random_state=0).data

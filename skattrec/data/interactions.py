@@ -428,8 +428,9 @@ def warn_if_all_liked(y: NDArray[np.float64], positive_threshold: float) -> None
     if -np.inf < positive_threshold < lowest < np.inf and len(pd.unique(y)) > 2:
         warn(
             f"y runs from {lowest:g} to {y.max():g}, all above positive_threshold="
-            f"{positive_threshold:g}: every row counts as liked, the lowest ratings too. Set "
-            "positive_threshold=3 for four stars and more, for instance, or leave y out"
+            f"{positive_threshold:g}: every row counts as liked, the lowest too. For ratings set "
+            "positive_threshold, to 3 for four stars and more; give counts as sample_weight, "
+            "without y"
         )
 
 

@@ -228,6 +228,7 @@ def test_fresh_histories_are_folded_in_by_the_map_of_the_docstring(model, log):
     assert_allclose(strangers, [by_mean, by_mean])  # no history, none that is known
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_new_users_are_served_as_well_as_trained_ones(log):
     train, test = cut(log)
     new = train["user"].isin(train["user"].unique()[::4])

@@ -99,6 +99,7 @@ def test_users_are_their_histories(log, model):
     assert_allclose(mean, model.score_items([model.user_ids_[3]]).mean())
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 def test_without_history_popularity_decides_next_to_0(log, model):
     model = model.fit(log)

@@ -311,6 +311,7 @@ def test_items_described_at_the_call_score_as_if_known_before(log):
         told.recommend(users, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_new_users_are_served_by_their_attributes():
     log = make_preferences(
         300, 60, fields=("genre",), n_values=4, preference_strength=1.0, random_state=0
@@ -329,6 +330,7 @@ def test_new_users_are_served_by_their_attributes():
     ).predict([[new[0], old["item"].iloc[0]]]).shape == (1,)
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 @pytest.mark.parametrize("history", [False, True])
 def test_new_users_are_served_by_their_histories(log, history):
     new = log.data["user"].unique()[::4]

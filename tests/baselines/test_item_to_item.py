@@ -308,6 +308,7 @@ def test_candidates_score_as_in_the_whole_catalogue(log, model):
 # --- a user without history --------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 @pytest.mark.parametrize(
     "model",
     [*MODELS, ItemKNN(popularity_tie_break=False), EASE(regularization=1e6)],

@@ -115,6 +115,7 @@ def test_a_long_discounted_way_still_counts_more_than_popularity():
         assert_array_equal(items, [["b", "e"]])
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_without_history_popularity_decides():
     model = TransitionKNN().fit(log_of(ann="ab", bob="cb", cid="cd", dan="c"))
     items, scores = model.recommend(["nobody"], n_recommendations=2)
@@ -191,6 +192,7 @@ def test_a_window_beyond_the_longest_history_is_all_of_it():
     assert_allclose(boundless.score_items(users), longest.score_items(users), atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 @pytest.mark.parametrize("discount", [0.0, 0.5, 1.0])
 def test_popularity_decides_however_weak_the_oldest_vote_is(discount):
     # 0.5 ** 5000 is no number, and no popularity could stand below it

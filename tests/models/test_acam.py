@@ -517,6 +517,7 @@ EFFECTS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:y runs from:UserWarning")
 @pytest.mark.parametrize(("name", "value", "when"), EFFECTS, ids=lambda v: str(v)[:20])
 def test_every_parameter_has_an_effect(log, name, value, when):
     y = log.liked if when.get("labelled") else log.target if when.get("ratings") else None

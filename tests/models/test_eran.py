@@ -1086,6 +1086,7 @@ def test_a_new_user_has_the_average_attention(log, model):
     assert_allclose(scorer_.users[-1], scorer_.users[:-1].mean(0), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_a_user_without_history_gets_what_is_popular(log, model):
     items, _ = model.recommend(["nobody"], n_recommendations=5)
     counts = log.data["item"].value_counts()

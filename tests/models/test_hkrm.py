@@ -1289,6 +1289,7 @@ def test_the_start_decides_whether_distributions_differ(init_scale):
         assert np.ptp(scores) > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:.* were not seen in fit:UserWarning")
 def test_with_nothing_to_ask_for_items_stand_by_popularity(log):
     # without bias and attributes the vector of an empty history is 0
     model = fitted(log, attributes=None, bias=False, max_epochs=1)

@@ -649,6 +649,7 @@ EFFECTS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:y runs from:UserWarning")
 @pytest.mark.parametrize(("name", "value"), EFFECTS, ids=lambda v: str(v)[:20])
 def test_every_parameter_has_an_effect(log, model, name, value):
     y = log.target if name == "positive_threshold" else None
