@@ -34,8 +34,8 @@ class AverageWeights(Callback):
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Begin anew."""
-        self.sums_: deque[list[Tensor]] = deque(maxlen=self.n_epochs)
-        self.steps_: deque[int] = deque(maxlen=self.n_epochs)
+        self.sums_: deque[list[Tensor]] = deque(maxlen=int(self.n_epochs))
+        self.steps_: deque[int] = deque(maxlen=int(self.n_epochs))
         self.own_: list[Tensor] | None = None
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:

@@ -114,6 +114,16 @@ def is_word(value: Any, word: str) -> bool:
     return isinstance(value, str) and value == word
 
 
+def check_init_scale(estimator: Any, *, optional: bool = False) -> None:
+    """Raise ValueError unless `init_scale` is positive and small enough to train from."""
+    check_number(estimator, "init_scale", zero=False, optional=optional)
+    scale = estimator.init_scale
+    if scale is not None and scale > 1000:
+        raise ValueError(
+            f"init_scale={scale!r}; it must be at most 1000: losses overflow from larger weights"
+        )
+
+
 def check_choices(
     estimator: Any, choices: dict[str, tuple[str, ...]], *, optional: bool = False
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EpochTimer
 
-from skattrec import BPRMF, FM
+from skattrec import BPRMF, FM, HKRM, REDA, SVDpp
 from skattrec.training import resolve_device
 
 X = [[f"u{i % 5}", f"i{i % 7}"] for i in range(35)]
@@ -88,3 +88,18 @@ def test_negatives_are_a_word(negatives):
     model = FM(embedding_dim=2, max_epochs=1, negatives=negatives, random_state=0)
     with pytest.raises(ValueError, match=r"^negatives="):
         model.fit(X)
+
+
+@pytest.mark.parametrize("kind", [HKRM, REDA])
+@pytest.mark.parametrize("scale", [10**20, 1e308, 1001.0])
+def test_weights_that_overflow_are_named(kind, scale):
+    model = kind(embedding_dim=2, max_epochs=1, init_scale=scale, random_state=0)
+    with pytest.raises(ValueError, match=r"^init_scale=.*; it must be at most 1000"):
+        model.fit(X)
+
+
+def test_any_kind_of_integer_counts_averaged_epochs():
+    model = SVDpp(embedding_dim=2, max_epochs=2, n_averaged=np.int8(2), random_state=0)
+    ratings = [1 + i % 5 for i in range(35)]
+    expected = SVDpp(embedding_dim=2, max_epochs=2, n_averaged=2, random_state=0).fit(X, ratings)
+    np.testing.assert_array_equal(model.fit(X, ratings).predict(X), expected.predict(X))

@@ -23,7 +23,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skattrec.batches import TrainingSet
-from skattrec.checks import check_choices, check_integer, check_number, check_switches
+from skattrec.checks import (
+    check_choices,
+    check_init_scale,
+    check_integer,
+    check_number,
+    check_switches,
+)
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, sentence, shares, top_field, top_past_item
@@ -387,7 +393,7 @@ class HKRM(WeightedFit, FieldMasking, NeuralRecommender):
         for name in ("history_dropout", "dropout"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}; it must be less than 1")
-        check_number(self, "init_scale", zero=False, optional=True)
+        check_init_scale(self, optional=True)
         check_switches(self, "exclude_target", "content", "bias", "refit")
 
     @property

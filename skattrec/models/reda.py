@@ -22,7 +22,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skattrec.batches import TrainingSet
-from skattrec.checks import check_choices, check_integer, check_number
+from skattrec.checks import check_choices, check_init_scale, check_integer, check_number
 from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_ids
 from skattrec.data.negatives import NegativeSampler
 from skattrec.data.notices import warn
@@ -319,7 +319,8 @@ class REDA(WeightedFit, NeuralRecommender):
         check_integer(self, "embedding_dim", "n_aspects", "n_negatives", "max_pairs")
         check_integer(self, "n_memory", "attention_units", optional=True)
         check_number(self, "history_sharpness", "prior_weight")
-        check_number(self, "init_scale", "action_ratio", zero=False)
+        check_init_scale(self)
+        check_number(self, "action_ratio", zero=False)
         if self.action_ratio > 1:
             raise ValueError(f"action_ratio={self.action_ratio!r}; it must be in (0, 1]")
 

@@ -71,6 +71,8 @@ def shown_breaks(found: Tally) -> list[str]:
 
 def _kind(message: str) -> str:
     """Return where an error came from, else how its message begins: one kind of break."""
+    if message.endswith("is accepted in silence"):
+        return message.split("=")[0]
     return message.rsplit("[", 1)[-1] if message.endswith("]") else message[:40]
 
 
