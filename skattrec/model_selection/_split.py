@@ -145,7 +145,7 @@ class _LatestOut(_PerUserSplit):
         Examples
         --------
         >>> from skattrec.model_selection import LeaveLastOut
-        >>> X = [["ann", "x", 1], ["ann", "y", 1], ["bob", "x", 1], ["bob", "y", 2]]
+        >>> X = [["ann", "x", 17], ["ann", "y", 17], ["bob", "x", 17], ["bob", "y", 42]]
         >>> LeaveLastOut().tied_users(X)
         array(['ann'], dtype=object)
         """
