@@ -58,7 +58,7 @@ class CommonCandidates:
     n_codes : int
         Number of item codes in all.
     excluded : ItemLists
-        What each user must not get.
+        What each user must not get, each item once.
     score_items : callable
         ``score_items(queries, items)`` gives scores of shape (n_queries, n_items).
     """
@@ -70,9 +70,8 @@ class CommonCandidates:
         place[codes] = np.arange(len(codes))
         columns = place[excluded.items]
         inside = columns >= 0
-        self._masked = ItemLists.from_codes(
-            excluded.owners[inside], columns[inside], len(excluded)
-        ).distinct()
+        kept = np.concatenate([[0], np.cumsum(inside)])
+        self._masked = ItemLists(kept[excluded.indptr], columns[inside])
         self.left: Codes = len(codes) - self._masked.lengths
 
     def best(self, queries: Queries, n: int) -> tuple[Codes, NDArray[Any]]:

@@ -252,7 +252,7 @@ class Questions:
         items: Any,
         histories: Any,
     ) -> ItemLists:
-        """Return the item codes that each user must not get."""
+        """Return the item codes that each user must not get, each once."""
         rows, codes = [], []
         if seen:
             parts = [self._seen.take(self._users.encode(ids))]
@@ -284,7 +284,10 @@ class Questions:
             codes.append(np.tile(met, len(ids)))
         if not rows:
             return ItemLists.empty(len(ids))
-        return ItemLists.from_codes(np.concatenate(rows), np.concatenate(codes), len(ids))
+        if seen and len(rows) == 1:  # what fit saw, as it is: each pair is in it once
+            return parts[0]
+        lists = ItemLists.from_codes(np.concatenate(rows), np.concatenate(codes), len(ids))
+        return lists.distinct()
 
     def _item_names(self, codes: Codes) -> NDArray[Any]:
         """Return the ids of item codes, None for the code of any other item."""

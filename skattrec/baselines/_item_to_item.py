@@ -52,9 +52,11 @@ class ItemToItem(BaseRecommender):
     def _score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
         lists, weights = self._voters(queries)
         known = items < len(self._items)
-        scores = np.empty((len(queries), len(items)))
-        scores[:, known] = self._sums(lists, weights, items[known])
-        if not known.all():
+        if known.all():
+            scores = self._sums(lists, weights, items)
+        else:
+            scores = np.empty((len(queries), len(items)))
+            scores[:, known] = self._sums(lists, weights, items[known])
             votes = self._ballots(lists, weights)
             scores[:, ~known] = (votes @ self._mean_votes)[:, None]
         scores += self._prior[items]
@@ -69,7 +71,7 @@ class ItemToItem(BaseRecommender):
     def _sums(
         self, lists: ItemLists, weights: NDArray[np.float64], items: Codes
     ) -> NDArray[np.float64]:
-        """Return the sums of votes for known items, (n_queries, n_items)."""
+        """Return the sums of votes for known items, (n_queries, n_items), in a new array."""
         votes, table = self._ballots(lists, weights), self.similarities_
         if not np.array_equal(items, np.arange(len(self._items))):
             # the past's rows first: a copy of all rows would cost more than the sums
