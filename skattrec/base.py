@@ -38,11 +38,11 @@ from skattrec.data.interactions import (
 )
 from skattrec.explanation import Explanation
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
-from skattrec.questions import Questions
+from skattrec.similar import SimilarItems
 from skattrec.topk import row_blocks, top_k
 
 
-class BaseRecommender(Questions, BaseEstimator, ABC):
+class BaseRecommender(SimilarItems, BaseEstimator, ABC):
     """Base class of all recommenders.
 
     Item codes 0 to ``n_items - 1`` stand for ``item_ids_``. Codes from ``n_items`` on stand
@@ -57,6 +57,7 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     - ``_explain(queries, items)``, if it can explain itself,
     - ``_score_pairs(queries, items)``, if pairs have a faster way than whole rows,
     - ``_link(scores)``, if ``predict`` returns an increasing function of those scores,
+    - ``_embed_items(codes)`` or ``_similarities_of(codes)``, if it knows which items are alike,
     - ``_add_items()``, if it represents items by attributes: adapt to a longer ``_encoded``.
     """
 
@@ -70,8 +71,6 @@ class BaseRecommender(Questions, BaseEstimator, ABC):
     _predicts_ratings: ClassVar[bool] = False
     # names of what the last `fit` has set
     _fitted_names: frozenset[str] = frozenset()
-    # whose frame `fit` was given, such as "pandas"; None: an array or a list
-    _frame_kind: str | None
 
     @classmethod
     def from_preset(cls, name: str, /, *args: Any, **params: Any) -> Self:

@@ -31,6 +31,7 @@ FLOORS = {
     "queries": 2,
     "candidates": 2,
     "questions": 2,
+    "similar": 2,
     "explanation": 1,
     "metrics": 2,
     "model_selection": 2,

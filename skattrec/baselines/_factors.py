@@ -70,6 +70,9 @@ class ItemFactors(BaseRecommender):
             scores[block] = np.einsum("nk,nk->n", users, self._vectors[items[block]])
         return scores
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        return self._vectors[codes]
+
 
 def unchanged(queries: Queries, liked: ItemLists) -> NDArray[np.bool_]:
     """Whether each query asks for a user of fit with the history of fit, `liked`."""

@@ -281,6 +281,10 @@ class FM(NeuralRecommender):
     def _freeze(self, module: nn.Module) -> FMScorer:
         return FMScorer(cast(FMModule, module), self._encoded, self._encoded_users, *self._met)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        # the sum of the vectors of all features of an item: what meets those of users
+        return self._own_scorer.vectors[codes]
+
     def _add_items(self) -> None:
         assert self._encoded is not None  # there were attributes to add to
         self._scorer = self._own_scorer.with_items(self._encoded)
