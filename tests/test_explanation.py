@@ -230,7 +230,7 @@ FIELDS = ("item", "genre", "director")
 @pytest.mark.parametrize(
     ("weights", "known", "expected"),
     [
-        # the even share is 1/3: a field needs half of the weight, and 1.5 times the next field's
+        # twice the mean of the two others, and 1.5 times the next field
         ([0.25, 0.25, 0.5], FIELDS, "director"),
         ([0.26, 0.25, 0.49], FIELDS, None),
         ([0.0, 0.39, 0.61], FIELDS, "director"),
@@ -252,8 +252,8 @@ def test_a_field_is_named_if_its_weight_stands_out(weights, known, expected):
 
 def test_a_lone_field_is_compared_with_the_item_itself_or_with_nothing():
     both = ("item", "genre")
-    assert top_field(both, np.array([0.25, 0.75]), both) == "genre"
-    assert top_field(both, np.array([0.26, 0.74]), both) is None
+    assert top_field(both, np.array([0.33, 0.67]), both) == "genre"
+    assert top_field(both, np.array([0.34, 0.66]), both) is None
     assert top_field(("genre",), np.array([1.0]), ("genre",)) == "genre"
     assert top_field(("genre",), np.array([1.0]), ()) is None
     assert top_field(("item",), np.array([1.0]), ("item",)) is None
