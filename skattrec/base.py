@@ -41,10 +41,11 @@ from skattrec.data.names import check_user_column
 from skattrec.explanation import Explanation
 from skattrec.learning import Learning
 from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
+from skattrec.similar import SimilarItems
 from skattrec.topk import row_blocks, top_k
 
 
-class BaseRecommender(Learning, ABC):
+class BaseRecommender(Learning, SimilarItems, ABC):
     """Base class of all recommenders.
 
     Item codes 0 to ``n_items - 1`` stand for ``item_ids_``. Codes from ``n_items`` on stand
@@ -59,6 +60,7 @@ class BaseRecommender(Learning, ABC):
     - ``_explain(queries, items)``, if it can explain itself,
     - ``_score_pairs(queries, items)``, if pairs have a faster way than whole rows,
     - ``_link(scores)``, if ``predict`` returns an increasing function of those scores,
+    - ``_embed_items(codes)`` or ``_similarities_of(codes)``, if it knows which items are alike,
     - ``_add_items()``, if it represents items by attributes: adapt to a longer ``_encoded``.
     """
 

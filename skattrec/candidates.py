@@ -192,6 +192,8 @@ def as_rows(
     found: tuple[str, NDArray[Any]],
     columns: Codes,
     scores: NDArray[Any],
+    *,
+    value: str = "score",
 ) -> Any:
     """Return lists as a frame: a row for each recommendation, none for what pads a list.
 
@@ -206,13 +208,15 @@ def as_rows(
     columns : ndarray of int64 of shape (n_lists, n)
         What is in them, as positions in these ids; -1 where a list has ended.
     scores : ndarray of shape (n_lists, n)
+    value : str, default="score"
+        Name of their column.
     """
     rows, places = np.nonzero(columns >= 0)
     table = {
         asked[0]: asked[1][rows],
         "rank": places + 1,
         found[0]: found[1][columns[rows, places]],
-        "score": scores[rows, places],
+        value: scores[rows, places],
     }
     if kind == "pandas":
         return pd.DataFrame(table)

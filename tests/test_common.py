@@ -235,6 +235,22 @@ def test_ratings_too_large_to_be_summed_are_refused(estimator, size):
         clone(estimator).fit(log.data, y)
 
 
+# --- who knows which items are alike -------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", RECOMMENDERS, ids=lambda model: type(model).__name__)
+def test_similar_items_is_there_where_a_model_knows_which_items_are_alike(model):
+    lacking = (Popularity, Random, BiasRating, FromRegressor, FromClassifier)
+    assert hasattr(model, "similar_items") != isinstance(model, lacking)
+    if isinstance(model, lacking):
+        with pytest.raises(AttributeError, match="similar_items") as raised:
+            model.similar_items(["i000"])
+        assert "neither vectors of items nor similarities" in str(raised.value.__cause__)
+    else:
+        with pytest.raises(NotFittedError):
+            clone(model).similar_items(["i000"])
+
+
 # --- the kit catches who breaks the contract ---------------------------------------------
 
 
@@ -355,6 +371,24 @@ class PutsTheWorstUsersFirst(TransitionKNN):
         return users[:, ::-1], scores[:, ::-1]
 
 
+class IsItsOwnNeighbour(ItemKNN):
+    def _nearest(self, codes, n):
+        columns, similarities = super()._nearest(codes, n)
+        columns[:, 0] = codes
+        return columns, similarities
+
+
+class TurnsTheListOfNeighbours(ItemKNN):
+    def similar_items(self, items, **options):
+        ids, similarities = super().similar_items(items, **options)
+        return ids[:, ::-1], similarities[:, ::-1]
+
+
+class InventsNeighbours(ItemKNN):
+    def _codes_to_compare(self, ids):
+        return self._encode_items(ids) % len(self._items)
+
+
 class ExplainsWithItemsNeverMet(TransitionKNN):
     def _explain(self, queries, items, user_ids, item_ids):
         told = super()._explain(queries, items, user_ids, item_ids)
@@ -446,6 +480,9 @@ BROKEN = [
     (IgnoresHistories, "check_histories", "must leave out the items of histories"),
     (IgnoresTheOrderOfHistories, "check_histories", "must not depend on row order"),
     (PutsTheWorstUsersFirst, "check_recommend_users", "must return the best first"),
+    (IsItsOwnNeighbour, "check_similar_items", "no item may be similar to itself"),
+    (TurnsTheListOfNeighbours, "check_similar_items", "the most similar items first"),
+    (InventsNeighbours, "check_similar_items", "raised nothing"),
     (IgnoresSeed, "check_repeated_fits", "must begin anew and end alike"),
     (ContinuesTheFirstFit, "check_repeated_fits", "must begin anew and end alike"),
     (SharesStateBetweenFits, "check_repeated_fits", "must begin anew and end alike"),

@@ -1,11 +1,13 @@
 """The object that says why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skattrec import ACAM, ERAN, ItemKNN
+from skattrec import AANMF, ACAM, ERAN, FM, HKRM, ItemKNN
 from skattrec.datasets import make_preferences
 from skattrec.explanation import Explanation, sentence, top_field
 
@@ -18,7 +20,7 @@ def explanation():
         items=np.array(["alien", "heat"], dtype=object),
         scores=np.array([0.9, 0.2]),
         fields=("item", "genre", "director"),
-        field_weights=np.array([[0.5, 0.4, 0.1], [0.2, 0.2, 0.6]]),
+        field_weights=np.array([[0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]),
         history=[np.array(["jaws", "thing"], dtype=object), np.array([], dtype=object)],
         history_weights=[np.array([0.3, 0.7]), np.zeros(0)],
         history_field_weights=[np.array([[0.1, 0.1, 0.1], [0.2, 0.5, 0.0]]), np.zeros((0, 3))],
@@ -37,7 +39,7 @@ def test_one_pair_is_an_explanation_of_its_own(explanation):
     assert first.users.tolist() == ["ann"] and first.items.tolist() == ["alien"]
     assert first.scores.tolist() == [0.9]
     assert first.fields == explanation.fields
-    assert_array_equal(first.field_weights, [[0.5, 0.4, 0.1]])
+    assert_array_equal(first.field_weights, [[0.2, 0.7, 0.1]])
     assert_array_equal(first.history[0], ["jaws", "thing"])
     assert_array_equal(first.history_weights[0], [0.3, 0.7])
     assert first.history_field_weights[0].shape == (2, 3)
@@ -229,12 +231,109 @@ def test_sentence(field, past_item, shared, expected):
     assert sentence("x", field=field, past_item=past_item, shared=shared) == expected
 
 
-def test_the_top_field_is_an_attribute():
-    fields, weights = ("item", "genre", "director"), np.array([0.8, 0.05, 0.15])
-    assert top_field(fields, weights, fields) == "director"
-    assert top_field(fields, weights, ("genre",)) == "genre"  # the item has no director
+FIELDS = ("item", "genre", "director")
+
+
+@pytest.mark.parametrize(
+    ("weights", "known", "expected"),
+    [
+        # twice the mean of the two others, and 1.5 times the next field
+        ([0.25, 0.25, 0.5], FIELDS, "director"),
+        ([0.26, 0.25, 0.49], FIELDS, None),
+        ([0.0, 0.39, 0.61], FIELDS, "director"),
+        ([0.0, 0.41, 0.59], FIELDS, None),
+        ([0.33, 0.39, 0.28], FIELDS, None),
+        # the item's own slot has its share, and is no reason
+        ([0.8, 0.05, 0.15], FIELDS, None),
+        # the item has no director: it cannot be named, but has its share
+        ([0.1, 0.5, 0.4], ("genre",), "genre"),
+        ([0.1, 0.4, 0.5], ("genre",), None),
+        ([0.1, 0.6, 0.3], (), None),
+        ([2.0, 2.0, 8.0], FIELDS, "director"),
+        ([0.0, 0.0, 0.0], FIELDS, None),
+    ],
+)
+def test_a_field_is_named_if_its_weight_stands_out(weights, known, expected):
+    assert top_field(FIELDS, np.array(weights), known) == expected
+
+
+def test_a_lone_field_is_compared_with_the_item_itself_or_with_nothing():
+    both = ("item", "genre")
+    assert top_field(both, np.array([0.33, 0.67]), both) == "genre"
+    assert top_field(both, np.array([0.34, 0.66]), both) is None
+    assert top_field(("genre",), np.array([1.0]), ("genre",)) == "genre"
+    assert top_field(("genre",), np.array([1.0]), ()) is None
     assert top_field(("item",), np.array([1.0]), ("item",)) is None
     assert top_field((), np.zeros(0), ()) is None
+
+
+def test_top_fields_are_those_that_sentences_name(explanation):
+    assert explanation.top_fields == [("genre",), ("director",)]
+    alike = replace(explanation, field_weights=np.array([[0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]))
+    assert alike.top_fields == [(), ("director",)]
+    assert alike[1].top_fields == [("director",)]
+    unknown = replace(explanation, known_fields=[("director",), ("director", "genre")])
+    assert unknown.top_fields == [(), ("director",)]
+    nothing = replace(explanation, fields=(), field_weights=np.zeros((2, 0)))
+    assert nothing.top_fields == [(), ()]
+
+
+def test_weights_are_compared_within_their_group(explanation):
+    grouped = replace(
+        explanation,
+        fields=("age", "genre", "director"),
+        field_weights=np.array([[0.5, 0.4, 0.1], [0.5, 0.25, 0.25]]),
+        field_groups=(("age",), ("genre", "director")),
+    )
+    # the user's only field, and .8 or .5 of the item's two
+    assert grouped.top_fields == [("age", "genre"), ("age",)]
+
+
+def test_a_sentence_says_that_no_attribute_stands_out(explanation):
+    alike = replace(explanation, field_weights=np.array([[0.3, 0.4, 0.3], [0.3, 0.3, 0.4]]))
+    assert alike.named({"alien": "Alien"}).sentences == [
+        "Alien is recommended because of thing (both: genre horror, space); "
+        "no single attribute stands out.",
+        "heat is recommended without a history to point to.",
+    ]
+    # nothing in common, and nothing that speaks for it
+    plain = replace(alike, shared_values=[{}, {}])[0]
+    because = "alien is recommended because of thing; no single attribute stands out."
+    assert plain.named({}).sentences == [because]
+    silent = replace(plain, history_weights=[np.zeros(2)])
+    assert silent.named({}).sentences == [
+        "alien is recommended, but no past item speaks for it, and no single attribute stands out."
+    ]
+    # an item without any value: there is no attribute that could stand out
+    bare = replace(plain, known_fields=[()])
+    assert bare.named({}).sentences == ["alien is recommended because of thing."]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (ACAM(max_epochs=1), "; no single attribute stands out."),
+        (ERAN(max_epochs=1), "; no single attribute stands out."),
+        (HKRM(max_epochs=1, init_scale=1e-3), "no single attribute stands out."),
+        (AANMF(max_epochs=1), "; no single attribute stands out."),
+        (FM(max_epochs=1), "no single attribute stands out."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_models_that_attend_to_all_fields_alike_name_none(model, expected):
+    log = make_preferences(60, 40, n_interactions_per_user=10, random_state=0)
+    tables = {"item_attributes", "user_attributes"} & set(model.get_params())
+    model.set_params(random_state=0, **{name: log[name] for name in tables})
+    y = log.target if isinstance(model, AANMF) else None
+    told = model.fit(log.data, y).explain(log.data.iloc[:40])
+    # of FM only fields that speak for the item can be named, and some items have none
+    silent = [
+        not top and len(known) > 0
+        for top, known in zip(told.top_fields, told.known_fields, strict=True)
+    ]
+    assert any(silent)
+    for text, undecided in zip(told.sentences, silent, strict=True):
+        assert text.endswith(expected) == undecided, text
 
 
 def test_a_history_without_votes_is_no_missing_history():

@@ -107,6 +107,9 @@ class ItemFactors(BaseRecommender):
         """Whether a user's history holds no item that fit knows."""
         return known_items(queries.histories, len(self.item_factors_)).lengths == 0
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        return self._vectors[codes]
+
 
 def unchanged(queries: Queries, liked: ItemLists) -> NDArray[np.bool_]:
     """Whether each query asks for a user of fit with the history of fit, `liked`."""

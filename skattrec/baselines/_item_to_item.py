@@ -97,6 +97,11 @@ class ItemToItem(BaseRecommender):
             )
         return scores
 
+    def _similarities_of(self, codes: Codes) -> NDArray[Any]:
+        """Return the votes of these items for all: what who liked nothing else is recommended."""
+        votes: Any = self.similarities_[codes]
+        return votes.toarray() if sparse.issparse(votes) else votes
+
     def _votes(self, queries: Queries, items: Codes) -> tuple[ItemLists, NDArray[np.float64]]:
         """Return the voters of each pair and what each adds to its score."""
         lists, weights = self._voters(queries)

@@ -246,6 +246,10 @@ class BayesianFM(RegressorMixin, BaseRecommender):
                 scores[pairs] = self._rate(products + biases[at] + self._item_weights[codes])
         return scores
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        # of all draws side by side
+        return self._item_vectors[codes]
+
     def _rate(self, estimates: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._mean + self._scale * (self._level + estimates)
 

@@ -216,6 +216,9 @@ class BPRMF(WeightedFit, NeuralRecommender):
     def _own_scorer(self) -> BPRMFScorer:
         return cast(BPRMFScorer, self._scorer)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        return self._own_scorer.items[codes]
+
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:

@@ -148,10 +148,11 @@ class FM(WeightedFit, NeuralRecommender):
     `explain` gives the contribution of each field in the columns ``from_FIELD``: the terms of its
     features alone, and half of each pair with another field, which are the Shapley values of the
     fields. With the offset of the loss "binary" they sum to the score before it becomes a
-    probability. ``field_weights`` are shares of their sizes; the sentence names a field that
-    speaks for the item. Past items tell what they add through the vector that is folded in from
-    such a history, and through the history features: for the user of another history than in
-    `fit` this is what the history does to the score, for others see the notes of `BPRMF`.
+    probability. ``field_weights`` are shares of their sizes; the sentence names a field of the
+    item that speaks for it and stands out among the item's. Past items tell what they add
+    through the vector that is folded in from such a history, and through the history features:
+    for the user of another history than in `fit` this is what the history does to the score, for
+    others see the notes of `BPRMF`.
 
     References
     ----------
@@ -293,6 +294,10 @@ class FM(WeightedFit, NeuralRecommender):
     def _freeze(self, module: nn.Module) -> FMScorer:
         return FMScorer(cast(FMModule, module), self._encoded, self._encoded_users, *self._met)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        # the sum of the vectors of all features of an item: what meets those of users
+        return self._own_scorer.vectors[codes]
+
     def _add_items(self) -> None:
         assert self._encoded is not None  # there were attributes to add to
         self._scorer = self._own_scorer.with_items(self._encoded)
@@ -327,6 +332,8 @@ class FM(WeightedFit, NeuralRecommender):
                 tuple(name for name in self._known_fields(int(item)) if name in fields)
                 for fields, item in zip(speaks_for, items, strict=True)
             ],
+            # half of what a field makes of the user is the user's part in "user"
+            "field_groups": (("item", *(self._encoded.fields if self._encoded else ())),),
             "parts": {f"from_{name}": added[:, f] for f, name in enumerate(self.fields_)},
         }
         return Explanation(

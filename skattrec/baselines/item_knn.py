@@ -99,9 +99,9 @@ class ItemKNN(WeightedFit, ItemToItem):
         check_scalar(self.popularity_tie_break, "popularity_tie_break", (bool, np.bool_))
         matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
         squares = np.asarray(matrix.power(2).sum(axis=0))
-        return nearest(self._cosines(matrix, squares), self.n_neighbors)
+        return nearest(self._cosines_with_others(matrix, squares), self.n_neighbors)
 
-    def _cosines(
+    def _cosines_with_others(
         self, matrix: sparse.csr_array, squares: NDArray[np.float64]
     ) -> Iterator[sparse.csr_array]:
         for items, both in co_occurrence_blocks(matrix):

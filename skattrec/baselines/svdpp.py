@@ -199,6 +199,9 @@ class SVDpp(RatingRecommender):
         scorer = self._freeze(module)
         return scorer.rate(*scorer.vectors(everyone), users, items)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        return cast(SVDppScorer, self._scorer).item[codes]
+
     def _explain(
         self, queries: Queries, items: Codes, user_ids: NDArray[Any], item_ids: NDArray[Any]
     ) -> Explanation:

@@ -173,6 +173,15 @@ class AANMFScorer:
         vectors = self.items[items.clamp(max=self.module.n_items - 1)]
         return torch.where(seen[:, None], vectors, self.items.mean(0))
 
+    def item_vectors(self, items: Codes) -> NDArray[Any]:
+        """Return q' of eq. 6 (n, dim), attributes pooled in as the average user sees them."""
+        with torch.inference_mode():
+            codes = self._tensor(items)
+            vectors, side = self._item_vectors(codes), self.module.item_side
+            if side is not None:
+                vectors = side.pool(codes, self.average_user.expand_as(vectors)).of(vectors)
+            return vectors.cpu().numpy()
+
     def _item_biases(self, items: Tensor) -> Tensor:
         bias = self.module.item_bias
         if bias is None:

@@ -100,6 +100,12 @@ class ACAMScorer:
             return self._tables(codes)
         return self.catalogue.take(codes)
 
+    def item_matrices(self, items: Codes) -> NDArray[Any]:
+        """Return the slots of items, side by side (n, n_slots * dim)."""
+        with torch.inference_mode():
+            codes = torch.from_numpy(np.ascontiguousarray(items)).to(self._device)
+            return self.module.item_slots(codes).transpose(0, 1).flatten(1).cpu().numpy()
+
     def score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:
         """Return logits (n_queries, n_items)."""
         window, mask = self._windows(queries)

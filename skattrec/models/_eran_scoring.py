@@ -247,6 +247,25 @@ class ERANScorer:
             attention,
         )
 
+    # --- items with items --------------------------------------------------------------
+
+    def closeness(self, items: Codes, others: Codes) -> NDArray[Any]:
+        """Return eq. 8 of all pairs (n_items, n_others), as the average user sees the items."""
+        with torch.inference_mode():
+            left, right = self._seen_on_average(items), self._seen_on_average(others)
+            distance = left.square().sum(1)[:, None] - 2 * left @ right.T + right.square().sum(1)
+            return -distance.clamp(min=0).cpu().numpy()
+
+    def _seen_on_average(self, items: Codes) -> Tensor:
+        """Return the personal vectors (n, dim) of items for the average user, eqs. 5 to 7."""
+        _, n_fields, n_dim = self.codes.shape
+        vectors = self.codes.new_empty(len(items), n_dim)
+        for block in row_blocks(len(items), 8 * n_fields * n_dim):
+            codes, present = self.lookup(items[block])
+            average = self.users[-1].expand(len(codes), -1)
+            vectors[block] = attend(codes, average, present)[0]
+        return vectors
+
     # --- scores of a catalogue ---------------------------------------------------------
 
     def score_items(self, queries: Queries, items: Codes) -> NDArray[Any]:

@@ -335,6 +335,21 @@ class REDAScorer:
             return None
         return Relations(union, self.cross_codes(union, union))
 
+    def similarities(self, items: Codes, others: Codes) -> NDArray[Any]:
+        """Return eq. 11 of each item as the only past item, (n_items, n_others).
+
+        The user is the population. Of the prior the votes count, not the popularity.
+        """
+        table = np.empty((len(items), len(others)), dtype=self._dtype)
+        with torch.inference_mode():
+            z = self.z(self.population)
+            for row, codes in self._cross(items, others, None):
+                table[row] = (codes @ z).cpu().numpy()
+        if self.prior is not None:
+            votes = self.prior.cosines[items][:, others].toarray()
+            table = self._with_prior(table, votes)
+        return table
+
     def score_pairs(self, queries: Queries, items: Codes) -> NDArray[Any]:
         """Return the score of each query with the item of the same row."""
         scores = np.empty(len(items), dtype=self._dtype)

@@ -31,7 +31,13 @@ from skattrec.checks import (
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.notices import warn
-from skattrec.explanation import Explanation, shares, top_field, top_past_item
+from skattrec.explanation import (
+    NONE_STANDS_OUT,
+    Explanation,
+    has_attributes,
+    shares,
+    top_past_item,
+)
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
 from skattrec.nn import SquaredLoss
@@ -326,6 +332,9 @@ class AANMF(RatingRecommender):
             scorer.module.with_items(self._encoded), self._n_codes - 1
         )
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        return cast(AANMFScorer, self._scorer).item_vectors(codes)
+
     def _warn_of_collapse(self, interactions: Interactions) -> None:
         """Warn if all pairs get the same rating."""
         assert interactions.values is not None
@@ -509,6 +518,7 @@ class AANMF(RatingRecommender):
             if self.fields_
             else None,
             parts=seen.terms | values,
+            field_groups=(self._user_fields, self._item_fields),
             describe=partial(_describe, n_user_fields=n_user_fields),
         ).named({})
 
@@ -573,19 +583,18 @@ def _cells(attributes: EncodedAttributes | None, field: int, rows: Codes) -> NDA
 
 def _describe(pair: Explanation, item_names: Mapping[Any, str], *, n_user_fields: int) -> str:
     """Make the sentence of one pair: its rating, and what counted most for it."""
-    known = pair.fields if pair.known_fields is None else pair.known_fields[0]
     reasons = []
-    for whose, at in (("user", slice(n_user_fields)), ("item", slice(n_user_fields, None))):
-        field = top_field(pair.fields[at], pair.field_weights[0][at], known)
-        if field is not None:
-            name = field.removeprefix(f"{whose} ")
-            reasons.append(f"the {whose}'s {name} ({pair.parts[f'value_{field}'][0]})")
+    for field in pair.top_fields[0]:
+        whose = "user" if pair.fields.index(field) < n_user_fields else "item"
+        name = field.removeprefix(f"{whose} ")
+        reasons.append(f"the {whose}'s {name} ({pair.parts[f'value_{field}'][0]})")
+    but = NONE_STANDS_OUT if has_attributes(pair) and not reasons else ""
     best = top_past_item(pair, None)
     if best is not None:
         reasons.append(f"the past item {item_names.get(best, best)}")
     item = item_names.get(pair.items[0], pair.items[0])
     said = f"{item}: a rating of {pair.scores[0]:.1f} is expected"
     if not reasons:
-        return f"{said}."
+        return f"{said}{but}."
     listed = " and ".join([", ".join(reasons[:-1]), reasons[-1]] if reasons[1:] else reasons)
-    return f"{said}; what counted most is {listed}."
+    return f"{said}; what counted most is {listed}{but}."

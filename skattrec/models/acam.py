@@ -340,6 +340,10 @@ class ACAM(WeightedFit, FieldMasking, NeuralRecommender):
         module = scorer.module.with_attributes(self._encoded)
         self._scorer = ACAMScorer(module, self.history_length)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        # the rows of an item's matrix, its own and those of its fields, side by side
+        return cast(ACAMScorer, self._scorer).item_matrices(codes)
+
     def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Turn log-odds into probabilities; softmax scores have no scale and stay."""
         if not self._probabilities:

@@ -28,7 +28,13 @@ from skattrec.checks import (
     check_widths,
 )
 from skattrec.data.interactions import Codes, Interactions, shown
-from skattrec.explanation import Explanation, shares, top_field
+from skattrec.explanation import (
+    NONE_STANDS_OUT,
+    Explanation,
+    has_attributes,
+    in_common,
+    shares,
+)
 from skattrec.masking import FieldMasking
 from skattrec.models._eran_batches import ERANTriples
 from skattrec.models._eran_graphs import ItemGraph
@@ -428,6 +434,10 @@ class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
         assert self._encoded is not None  # there were attributes to add to
         self._scorer = cast(ERANScorer, self._scorer).over(self._encoded, self._n_codes)
 
+    def _similarities_of(self, codes: Codes) -> NDArray[Any]:
+        everything = np.arange(len(self._items))
+        return cast(ERANScorer, self._scorer).closeness(codes, everything)
+
     def _check_parameters(self) -> None:
         check_choices(self, _CHOICES)
         check_integer(self, "embedding_dim", "n_partners", "n_negatives")
@@ -584,22 +594,23 @@ def _closeness(similarity: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def describe_by_neighbour(pair: Explanation, item_names: Mapping[Any, str]) -> str:
-    """Make the paper's sentence: the nearest past item, and the field with the most attention.
+    """Make the paper's sentence: the nearest past item, and the field whose attention stands out.
 
     Of the past items the nearest that shares a value of this field, if any does; else the
-    nearest of all, and no value is named.
+    nearest of all, and no value of the field is named.
     """
     item = pair.items[0]
     name = item_names.get(item, item)
     past, weights = pair.history[0], pair.history_weights[0]
     if not len(past):
         return f"{name} is recommended without a history to point to."
-    known = pair.fields if pair.known_fields is None else pair.known_fields[0]
-    field = top_field(pair.fields, pair.field_weights[0], known)
+    field = next(iter(pair.top_fields[0]), None)
     shared = pair.shared_values[0]
     alike = np.array([field in shared.get(one, {}) for one in past])
     best = past[int(np.argmax(np.where(alike, weights, -1.0) if alike.any() else weights))]
     sentence = f"We recommend {name} because it is similar to {item_names.get(best, best)}"
+    if field is None and has_attributes(pair):
+        return f"{sentence}{in_common(shared.get(best, {}))}{NONE_STANDS_OUT}."
     if field is None:
         return f"{sentence}."
     values = ", ".join(map(str, shared[best][field])) if alike.any() else ""

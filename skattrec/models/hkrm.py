@@ -32,7 +32,7 @@ from skattrec.checks import (
 )
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
-from skattrec.explanation import Explanation, sentence, shares, top_field, top_past_item
+from skattrec.explanation import Explanation, has_attributes, sentence, shares, top_past_item
 from skattrec.masking import FieldMasking
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
@@ -422,6 +422,10 @@ class HKRM(WeightedFit, FieldMasking, NeuralRecommender):
         assert self._encoded is not None  # there were attributes to add to
         self._scorer = scorer.over(scorer.module.with_attributes(self._encoded), self._n_codes)
 
+    def _embed_items(self, codes: Codes) -> NDArray[Any]:
+        # the item's tower, which scores multiply by that of the user
+        return cast(HKRMScorer, self._scorer).targets[codes].cpu().numpy()
+
     def _link(self, scores: NDArray[Any]) -> NDArray[Any]:
         return probabilities(scores)
 
@@ -629,8 +633,7 @@ def _ragged(rows: list[NDArray[Any]]) -> NDArray[Any]:
 
 def _describe(pair: Explanation, item_names: Mapping[Any, str]) -> str:
     """Make the sentence of one pair: the field both go by, a past item that spoke for it."""
-    known = pair.fields if pair.known_fields is None else pair.known_fields[0]
-    field = top_field(pair.fields, pair.field_weights[0], known) if pair.fields else None
+    field = next(iter(pair.top_fields[0]), None)
     best = top_past_item(pair, field)
     item = item_names.get(pair.items[0], pair.items[0])
     if best is None and field is not None and len(pair.history[0]):
@@ -642,6 +645,7 @@ def _describe(pair: Explanation, item_names: Mapping[Any, str]) -> str:
         shared=pair.shared_values[0].get(best, {}),
         role="spoke for it most",
         silent=len(pair.history[0]) > 0,
+        undecided=field is None and has_attributes(pair),
     )
 
 

@@ -533,6 +533,9 @@ class REDA(WeightedFit, NeuralRecommender):
     def _own_scorer(self) -> REDAScorer:
         return cast(REDAScorer, self._scorer)
 
+    def _similarities_of(self, codes: Codes) -> NDArray[Any]:
+        return self._own_scorer.similarities(codes, np.arange(len(self._items)))
+
     # --- explain -----------------------------------------------------------------------
 
     def _explain(

@@ -24,6 +24,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     _serving.check_unknown_ids,
     _serving.check_histories,
     _serving.check_recommend_users,
+    _serving.check_similar_items,
     _serving.check_explanations,
     _fitting.check_repeated_fits,
     _fitting.check_partial_fit,

@@ -358,6 +358,52 @@ def check_recommend_users(estimator: Any) -> None:
         model.recommend_users(items[:1], n_recommendations=left + 1)
 
 
+def check_similar_items(estimator: Any) -> None:
+    """Find the items most similar to any that the model knows, if it knows which are alike."""
+    model, _ = fitted(estimator)
+    if not hasattr(model, "similar_items"):
+        return
+    items = model.item_ids_
+    n_others = len(items) - 1
+    ids, similarities = model.similar_items(items, n=n_others)
+    check(
+        ids.shape == similarities.shape == (len(items), n_others),
+        f"similar_items must return two arrays of shape {(len(items), n_others)}, "
+        f"not {ids.shape} and {similarities.shape}",
+    )
+    codes = codes_of(ids, items)
+    check(not (codes == np.arange(len(items))[:, None]).any(), "no item may be similar to itself")
+    check((np.diff(np.sort(codes, axis=1), axis=1) > 0).all(), "no item may come twice")
+    check(np.isfinite(similarities).all(), "similarities must be finite")
+    steps = np.diff(similarities, axis=1)
+    check((steps <= 0).all(), "similar_items must return the most similar items first")
+    in_order = np.diff(codes, axis=1) > 0
+    check(in_order[steps == 0].all(), "of equal similarities the first of item_ids_ must go first")
+    rows = [5, 2, 5]
+    expected = ids[rows, :N_ASKED], similarities[rows, :N_ASKED]
+    with config_context(working_memory=1e-3):
+        found = model.similar_items(items[rows], n=N_ASKED)
+    assert_same_recommendations(
+        found, expected, "similar_items must not depend on what is asked together, nor on n"
+    )
+    frame = model.similar_items(items[rows], n=N_ASKED, output="frame")
+    check(isinstance(frame, pd.DataFrame), "similar_items must give a pandas frame after pandas")
+    assert_array_equal(list(frame.columns), ["item", "rank", "similar_item", "similarity"])
+    assert_array_equal(frame["item"], np.repeat(items[rows], N_ASKED))
+    assert_array_equal(frame["rank"], np.tile(np.arange(N_ASKED) + 1, len(rows)))
+    assert_array_equal(frame["similar_item"], ids[rows, :N_ASKED].ravel())
+    assert_close(frame["similarity"], expected[1].ravel(), "a frame must hold the similarities")
+    for policy in ("average", "error"):
+        model.set_params(unknown_item=policy)
+        with refuses("similar_items of an item that nobody knows", "nothing"):
+            model.similar_items([items[0], "nothing"], n=1)
+    with refuses("similar_items with n above the number of other items", f"n={n_others + 1}"):
+        model.similar_items(items[:1], n=n_others + 1)
+    for name, value in (("n", 0), ("output", "no")):
+        with refuses(f"similar_items with {name}={value!r}", name, value):
+            model.similar_items(items[:1], **{name: value})
+
+
 def check_explanations(estimator: Any) -> None:
     """Explain any pair by the model's own weights, if the model explains itself."""
     model, log = fitted(estimator)

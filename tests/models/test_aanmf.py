@@ -506,8 +506,14 @@ def test_attention_finds_the_planted_attribute():
     mean = model.attention_weights(X).mean()
     assert mean["age"] > 0.7
     assert mean.sum() == pytest.approx(1)
-    sentences = model.explain(X[:40]).sentences
-    assert np.mean(["the user's age" in sentence for sentence in sentences]) > 0.7
+    told = model.explain(X)
+    # the ReLU leaves half of the pairs with equal weights: no reason to name the one or the other
+    alike = told.field_weights.max(axis=1) < 0.51
+    assert 0.3 < alike.mean() < 0.6
+    for sentence, none in zip(told.sentences, alike, strict=True):
+        assert ("the user's age" in sentence) != none, sentence
+        assert ("; no single attribute stands out." in sentence) == none
+        assert "the user's town" not in sentence
 
 
 def test_new_users_are_served_by_histories():
@@ -763,9 +769,14 @@ def test_explanations_say_what_ratings_are_made_of(log, fitted):
     ages = log.user_attributes.to_frame()["age_group"].loc[pairs["user"]]
     assert frame["value_age_group"].tolist() == [cell[0] for cell in ages]
     for row, sentence in enumerate(explanation.sentences):
-        names = ["age_group", "gender"]
-        best = max(names, key=lambda name: frame[f"weight_{name}"][row])
-        assert f"the user's {best} ({frame[f'value_{best}'][row]})" in sentence
+        of_users = frame.loc[row, ["weight_age_group", "weight_gender"]]
+        # twice the other one
+        names = [
+            n for n in ("age_group", "gender") if of_users[f"weight_{n}"] >= 2 / 3 * of_users.sum()
+        ]
+        for name in names:
+            assert f"the user's {name} ({frame[f'value_{name}'][row]})" in sentence
+        assert ("the user's" in sentence) == (len(names) > 0)
         assert f"a rating of {explanation.scores[row]:.1f} is expected" in sentence
     named = explanation.named({pairs["item"].iloc[0]: "Alien"})
     assert str(named[0]).startswith("Alien: a rating of")

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -1129,6 +1130,9 @@ def test_a_sentence_says_of_the_item_that_spoke_for_it_no_more(log):
         item_attributes=log.item_attributes, embedding_dim=8, max_epochs=2, random_state=0
     ).fit(log.data)
     told = model.explain([[u, i] for u in model.user_ids_[:10] for i in model.item_ids_])
+    # a field stands out
+    weights = np.tile([0.7, 0.2, 0.1], (len(told), 1))
+    told = replace(told, field_weights=weights).named({})
     n = 0
     for past, effects, text in zip(
         told.history, told.history_effects, told.sentences, strict=True
