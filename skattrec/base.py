@@ -25,6 +25,7 @@ from skattrec.checks import (
     check_switch,
 )
 from skattrec.data.attribute_forms import TableName
+from skattrec.data.id_lists import is_table, read_id_list
 from skattrec.data.interactions import (
     Codes,
     Interactions,
@@ -179,22 +180,22 @@ class BaseRecommender(Learning, SimilarItems, ABC):
 
     # --- from ids to codes -------------------------------------------------------------
 
-    def _read_users(self, X: Any) -> NDArray[Any]:
+    def _read_users(self, X: Any, name: str = "X") -> NDArray[Any]:
         """Return user ids from ids, or from rows whose user column they are."""
         if not is_table(X):
-            return read_id_list(X, name="X", role="user")
-        frame = as_frame(X)
+            return read_id_list(X, name=name, role="user")
+        frame = as_frame(X, name=name)
         if frame.shape[1] == 0:
             raise ValueError(
-                f"X has no columns (shape={frame.shape}); give a list of user ids, or rows whose "
-                "first column they are"
+                f"{name} has no columns (shape={frame.shape}); give a list of user ids, or rows "
+                "whose first column they are"
             )
-        position = check_user_column(list(frame.columns), name="X", kind=kind_of(X))
+        position = check_user_column(list(frame.columns), name=name, kind=kind_of(X))
         if "user" not in frame.columns:
-            refuse_matrix(frame, "X")
+            refuse_matrix(frame, name)
         if not has_columns(X) and frame.shape[1] > 1:
-            self._check_positions(frame.shape[1])
-        return read_id_column(frame.iloc[:, position], name="X", role="user")
+            self._check_positions(frame.shape[1], name)
+        return read_id_column(frame.iloc[:, position], name=name, role="user")
 
     def _read_pairs(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return users and items of rows; columns are found as in fit."""
@@ -377,7 +378,7 @@ class BaseRecommender(Learning, SimilarItems, ABC):
             "average".
         """
         check_is_fitted(self)
-        check_count(n_recommendations, "n_recommendations")
+        n_recommendations = check_count(n_recommendations, "n_recommendations")
         check_switch(exclude_seen, "exclude_seen")
         check_choice(on_short, "on_short", ("raise", "pad"))
         check_choice(unknown_candidates, "unknown_candidates", ("raise", "ignore"))
@@ -466,7 +467,7 @@ class BaseRecommender(Learning, SimilarItems, ABC):
             "error".
         """
         check_is_fitted(self)
-        check_count(n_recommendations, "n_recommendations")
+        n_recommendations = check_count(n_recommendations, "n_recommendations")
         check_switch(exclude_seen, "exclude_seen")
         check_choice(on_short, "on_short", ("raise", "pad"))
         check_choice(output, "output", ("arrays", "frame"))

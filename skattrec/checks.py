@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,14 +16,20 @@ from sklearn.utils.validation import check_scalar
 
 # what the C code behind some estimators can count to
 LARGEST = 2**31 - 1
+# beside a larger number nothing is left of the others; 64-bit integers hold it
+MOST = 1e15
 
 
-def check_count(value: Any, name: str, least: int = 1, most: int | None = None) -> None:
-    """Raise ValueError unless `value` is an integer >= `least`, and <= `most` if that is given."""
+def check_count(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int; raise ValueError unless it is an integer in these bounds.
+
+    Numpy's own integers wrap around or become floats where they meet others.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}={value!r}; it must be an integer of at least {least}")
     if most is not None and int(value) > most:
         raise ValueError(f"{name}={value!r}; it must be at most {most}")
+    return int(value)
 
 
 def check_n_jobs(n_jobs: Any) -> None:
@@ -38,11 +43,22 @@ def check_n_jobs(n_jobs: Any) -> None:
         )
 
 
-def check_finite(value: Any, name: str, **bounds: Any) -> None:
-    """Raise unless `value` is a finite number in its bounds, those of `check_scalar`."""
+def check_finite(value: Any, name: str, **bounds: Any) -> float:
+    """Return `value` as a float, or raise unless it is a finite number in its bounds.
+
+    Bounds are those of `check_scalar`, and 1e15.
+
+    Numpy takes a fraction or a decimal for an object, and cannot calculate with it.
+    """
     check_scalar(value, name, Real, **bounds)
-    if not abs(value) <= sys.float_info.max:  # nor an integer that no float can hold
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; give a float")
+    size: Any = abs(value)
+    if not size < np.inf:
         raise ValueError(f"{name}={value!r}; it must be a finite number")
+    if size > MOST:
+        raise ValueError(f"{name}={value!r}; it must be at most {MOST:g} in size")
+    return float(value)
 
 
 def check_ratings(y: NDArray[np.float64]) -> None:
@@ -77,14 +93,15 @@ def check_threshold(threshold: Any, *, optional: bool = False) -> None:
     """Raise where a `positive_threshold` is no number, nor None where that may stand for none."""
     if optional and threshold is None:
         return
-    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    kinds = (int, float, np.integer, np.floating)
+    number = isinstance(threshold, kinds) and not isinstance(threshold, bool)
     if not number or np.isnan(float(threshold)):
         kind = "a number or None" if optional else "a number"
         raise ValueError(f"positive_threshold must be {kind}, got {threshold!r}")
 
 
 def check_integer(
-    estimator: Any, *names: str, optional: bool = False, most: int | None = None
+    estimator: Any, *names: str, optional: bool = False, most: int = LARGEST
 ) -> None:
     """Raise ValueError unless these parameters are integers from 1 to `most` (or None)."""
     for name in names:
@@ -97,8 +114,10 @@ def check_integer(
             raise ValueError(f"{error}, or None" if optional else str(error)) from None
 
 
-def check_number(estimator: Any, *names: str, zero: bool = True, optional: bool = False) -> None:
-    """Raise where a parameter is no finite number, not negative (nor zero, nor None)."""
+def check_number(
+    estimator: Any, *names: str, zero: bool = True, optional: bool = False, most: float = MOST
+) -> None:
+    """Raise where a parameter is no number from 0 (not included without `zero`) to `most`."""
     for name in names:
         value = getattr(estimator, name)
         if value is None and optional:
@@ -107,6 +126,8 @@ def check_number(estimator: Any, *names: str, zero: bool = True, optional: bool 
         if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
             least = ("not negative" if zero else "positive") + (", or None" if optional else "")
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
+        if value > most:
+            raise ValueError(f"{name}={value!r}; it must be at most {most:g}")
 
 
 def is_word(value: Any, word: str) -> bool:
@@ -116,7 +137,7 @@ def is_word(value: Any, word: str) -> bool:
 
 def check_init_scale(estimator: Any, *, optional: bool = False) -> None:
     """Raise ValueError unless `init_scale` is positive and small enough to train from."""
-    check_number(estimator, "init_scale", zero=False, optional=optional)
+    check_number(estimator, "init_scale", zero=False, optional=optional, most=np.inf)
     scale = estimator.init_scale
     if scale is not None and scale > 1000:
         raise ValueError(
@@ -147,6 +168,17 @@ def check_switch(value: Any, name: str) -> None:
     """Raise ValueError unless `value` is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name}={value!r}; choose True or False")
+
+
+def check_splitter(value: Any, name: str) -> None:
+    """Raise ValueError unless `value` has a method ``split`` that is not that of a text."""
+    if not is_splitter(value):
+        raise ValueError(f"{name} must be a splitter such as LeaveLastOut(), got {value!r}")
+
+
+def is_splitter(value: Any) -> bool:
+    """Whether a value divides rows: an object with a method ``split``, and no text or class."""
+    return hasattr(value, "split") and not isinstance(value, (str, bytes, bytearray, type))
 
 
 def check_choice(value: Any, name: str, allowed: Iterable[Any]) -> None:
@@ -181,7 +213,12 @@ def local_path(path: Any, name: str) -> Path:
         text = None
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a str or path-like, got {path!r:.80}")
-    if text == "" or "\0" in text:
+    try:
+        os.fsencode(text)
+        readable = text != "" and "\0" not in text
+    except UnicodeEncodeError:  # half of a surrogate pair
+        readable = False
+    if not readable:
         raise ValueError(f"{name}={path!r} is no path of a file")
     # pathlib makes "https:/x" of "https://x"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):

@@ -244,9 +244,10 @@ class Learning(Questions, BaseEstimator):
         """Take in items that joined ``_encoded`` after fit."""
         raise NotImplementedError(f"{type(self).__name__} does not take in further items")
 
-    def _check_positions(self, n_columns: int) -> None:
+    def _check_positions(self, n_columns: int, argument: str = "X") -> None:
         """Refuse columns without names where fit's frame had them in another order."""
-        check_positions(n_columns, getattr(self, "feature_names_in_", ()), type(self).__name__)
+        fitted = getattr(self, "feature_names_in_", ())
+        check_positions(n_columns, fitted, type(self).__name__, argument)
 
 
 def _further_ids(known: Vocabulary, table: AttributeTable | None, usable: bool) -> NDArray[Any]:

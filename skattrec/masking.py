@@ -54,14 +54,19 @@ class FieldMasking(BaseRecommender):
         ------
         ValueError
             A field that the model does not have, or another number of fields than pairs.
+        TypeError
+            `fields` are no str.
         """
         check_is_fitted(self)
         users, items = self._read_pairs(X)
         names = np.asarray(fields, dtype=object)
         if names.shape not in ((), (len(users),)):
             raise ValueError(f"fields has shape {names.shape} for {len(users)} pairs")
+        if not all(issubclass(kind, str) for kind in set(map(type, names.flat))):
+            raise TypeError(f"fields must be names of fields, got {fields!r}")
         names = np.broadcast_to(names, (len(users),))
-        dropped = pd.Index(self.fields_).get_indexer(pd.Index(names))
+        known = pd.Index(self.fields_, dtype=object)
+        dropped = known.get_indexer(pd.Index(names, dtype=object))
         if (dropped < 0).any():
             raise ValueError(
                 f"fields names {names[dropped < 0][0]!r}; this model has {list(self.fields_)}"

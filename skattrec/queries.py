@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skattrec.data.id_lists import is_list
 from skattrec.data.interactions import (
     Codes,
     ItemLists,
     as_frame,
     has_columns,
-    read_id_column,
     refuse_shape,
     shown,
 )
@@ -68,29 +68,49 @@ def listed(X: Any) -> Any:
 
 def has_rows(X: Any) -> bool:
     """Whether an optional table was given and is not empty; what has no length is yet to read."""
-    if X is None or sparse.issparse(X):  # which has no length, and is refused where it is read
-        return X is not None
+    if X is None:
+        return False
+    # these have no length, and are refused where they are read
+    if sparse.issparse(X) or isinstance(X, type) or getattr(X, "shape", None) == ():
+        return True
     return not hasattr(X, "__len__") or len(X) > 0
 
 
-def is_table(X: Any) -> bool:
-    """Whether X has columns, rather than being one list of ids."""
-    if has_columns(X):
-        return True
-    if hasattr(X, "ndim"):
-        return X.ndim > 1
-    return isinstance(X, (list, tuple)) and isinstance(
-        next(iter(X), None), (list, tuple, np.ndarray)
-    )
+def read_labels(values: Any, n_pairs: int, *, name: str) -> pd.Series:
+    """Return one label, or one list of them, for each pair; errors call the argument `name`."""
+    if not is_list(values) or has_columns(values):
+        raise TypeError(
+            f"{name} must be a list or an array with a label for each pair, got {values!r}"
+        )
+    if isinstance(values, (pd.Series, pd.Index, pd.Categorical)):
+        labels = pd.Series(values).reset_index(drop=True)  # categories keep their order
+    else:
+        listed = np.asarray(values) if hasattr(values, "__array__") else values
+        labels = pd.Series(list(listed), dtype=object)
+    if len(labels) != n_pairs:
+        raise ValueError(f"{name} has {len(labels)} entries for {n_pairs} pairs")
+    return labels
 
 
-def read_id_list(values: Any, *, name: str, role: str) -> NDArray[Any]:
-    """Return ids that were given as a list, series or array of one dimension."""
-    if np.ndim(values) == 0 or is_table(values):
-        raise TypeError(f"{name} must be a list or an array of {role} ids, got {values!r}")
-    if isinstance(values, (list, tuple)):
-        values = pd.Series(values, dtype=object)
-    return read_id_column(pd.Series(values), name=name, role=role)
+def label_codes(labels: pd.Series, *, name: str) -> tuple[Codes, Any]:
+    """Return the code of each label, and the distinct labels in order.
+
+    Raises
+    ------
+    ValueError
+        A missing label; the index of `labels` says in which row.
+    TypeError
+        A label without a hash, or labels without an order among themselves.
+    """
+    if labels.isna().any():
+        raise ValueError(f"{name} has no label in row {labels.index[labels.isna()][0]}")
+    try:
+        codes, distinct = pd.factorize(labels.infer_objects(), sort=True)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must hold strings, or numbers, that can be sorted: {error}"
+        ) from error
+    return codes.astype(np.int64), distinct
 
 
 def check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) -> None:
@@ -114,4 +134,6 @@ def check_kind(ids: NDArray[Any], known: NDArray[Any], what: str, where: str) ->
 def _kind(id_: Any) -> str:
     if isinstance(id_, str):
         return "strings"
+    if isinstance(id_, (bool, np.bool_)):  # True is equal to 1, and not the id 1
+        return "booleans"
     return "bytes" if isinstance(id_, bytes) else "numbers"

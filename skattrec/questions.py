@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skattrec.candidates import Candidates, CommonCandidates, OwnCandidates
 from skattrec.data.attributes import EncodedAttributes
+from skattrec.data.id_lists import is_table, read_id_list
 from skattrec.data.interactions import (
     Codes,
     ItemLists,
@@ -21,7 +22,7 @@ from skattrec.data.interactions import (
     shown,
 )
 from skattrec.data.notices import warn
-from skattrec.queries import Queries, check_kind, has_rows, is_table, read_id_list
+from skattrec.queries import Queries, check_kind, has_rows
 from skattrec.topk import row_blocks
 
 
@@ -109,9 +110,17 @@ class Questions:
         return codes
 
     def _queries(
-        self, ids: NDArray[Any], histories: Any = None, *, warn_of_unknown: bool = False
+        self,
+        ids: NDArray[Any],
+        histories: Any = None,
+        *,
+        warn_of_unknown: bool = False,
+        name: str = "X",
     ) -> Queries:
-        """Return the users with what they liked: in fit, or in fresh histories."""
+        """Return the users with what they liked: in fit, or in fresh histories.
+
+        Error messages call the argument that names the users `name`.
+        """
         codes = self._user_codes(ids)
         lists = self._liked.take(np.where(codes < len(self._users), codes, -1))
         served = codes >= 0
@@ -125,7 +134,7 @@ class Questions:
             lists = both.take(np.where(given, rows + len(ids), rows))
             if self._represents_users_by_histories:
                 served |= given
-        self._check_served(ids, served)
+        self._check_served(ids, served, name)
         if warn_of_unknown and self._tells_users_apart and not served.all():
             self._warn_of_unknown(ids[~served], len(ids))
         return Queries(codes, lists)
@@ -159,16 +168,16 @@ class Questions:
             codes = np.where((codes < 0) & (cold >= 0), cold + len(self._users), codes)
         return codes
 
-    def _check_served(self, ids: NDArray[Any], served: NDArray[np.bool_]) -> None:
+    def _check_served(self, ids: NDArray[Any], served: NDArray[np.bool_], name: str = "X") -> None:
         """Raise, by the policy, where a user can not be served."""
-        check_kind(ids[~served], self.user_ids_, "user ids", "in fit")
+        check_kind(ids[~served], self.user_ids_, f"user ids in {name}", "in fit")
         if self.unknown_user == "error" and not served.all():
             row = int(np.flatnonzero(~served)[0])
             by_histories = self._represents_users_by_histories
             way_out = "give a history in histories=, or " if by_histories else ""
             raise ValueError(
-                f"user {shown(ids[row])} (row {row}; {int((~served).sum())} such row(s)) was not "
-                f"seen in fit; {way_out}set unknown_user='average'"
+                f"user {shown(ids[row])} (row {row} of {name}; {int((~served).sum())} such "
+                f"row(s)) was not seen in fit; {way_out}set unknown_user='average'"
             )
 
     def _read_histories(

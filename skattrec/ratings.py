@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from skattrec.checks import check_switches
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.nn.incidence import Incidence
 from skattrec.queries import Queries
+from skattrec.regression import RatingRegressor
 from skattrec.training import (
     NeuralRecommender,
     Objective,
@@ -64,7 +64,7 @@ class RatedPairs(TrainingSet):
         return batch, torch.from_numpy(self.ratings[rows])
 
 
-class RatingRecommender(RegressorMixin, WeightedFit, NeuralRecommender):
+class RatingRecommender(RatingRegressor, WeightedFit, NeuralRecommender):
     """A neural model of ratings: some of them, held out at random, choose the epoch by RMSE.
 
     A subclass has the parameters ``clip`` (cut estimates at the range of the ratings in fit) and

@@ -30,12 +30,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from skattrec.averaging import AverageWeights
 from skattrec.base import BaseRecommender
 from skattrec.batches import Batch, BatchIterator, TrainingSet
-from skattrec.checks import check_integer, check_number, draw_seed, is_word
+from skattrec.checks import draw_seed, is_word
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.notices import warn
 from skattrec.metrics import RankedPositives, parse_metric
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks
+from skattrec.training_parameters import check_training_parameters, far_from_default
 
 
 class RecommenderNet(NeuralNet):
@@ -122,14 +123,19 @@ class StopWhereDiverged(Callback):
     ----------
     monitor : str or None
         Under which name the history keeps the validation scores.
+    far : str
+        Parameters that may be at fault, which are far from their defaults.
     """
 
-    def __init__(self, monitor: str | None):
+    def __init__(self, monitor: str | None, far: str = ""):
         self.monitor = monitor
+        self.far = far
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Look at the weights and at the score."""
-        finite = all(bool(weights.isfinite().all()) for weights in net.module_.parameters())
+        finite = all(
+            bool((weights.abs() < _LARGEST_WEIGHT).all()) for weights in net.module_.parameters()
+        )
         if self.monitor is not None:
             finite = finite and bool(np.isfinite(net.history[-1, self.monitor]))
         if finite:
@@ -139,7 +145,8 @@ class StopWhereDiverged(Callback):
         message = (
             f"training diverged in epoch {epoch}: weights or scores are no longer finite "
             f"numbers. Lower lr={net.lr:g}{f' or weight_decay={decay:g}' if decay else ''}, or "
-            "bring what else is far from its default nearer to it"
+            f"bring what else is far from its default{f' ({self.far})' if self.far else ''} "
+            "nearer to it"
         )
         if self.monitor is None or epoch == 1:
             raise ValueError(message)
@@ -304,6 +311,7 @@ def train(
     callbacks: list[Any] | None,
     verbose: int | str,
     net_params: dict[str, Any] | None,
+    far: str = "",
     rng: np.random.Generator,
 ) -> RecommenderNet:
     """Train a module and return its net, in evaluation mode, best weights restored.
@@ -324,6 +332,8 @@ def train(
         Arguments of skorch's net that the model needs; the user's `net_params` win over them.
     max_epochs, batch_size, lr, weight_decay, patience, device, callbacks, verbose, net_params
         As every neural recommender documents them.
+    far : str, default=""
+        What to name where training diverges, see `far_from_default`.
     rng : numpy.random.Generator
         Shuffles and draws negatives.
 
@@ -344,11 +354,11 @@ def train(
         ("whole_epochs", KeepWholeEpochs()),
     ]
     if validate is None:
-        around.append(("divergence", StopWhereDiverged(None)))
+        around.append(("divergence", StopWhereDiverged(None, far)))
     else:
         name, score = validate
         around.append(("validation", Validation(score, name)))
-        around.append(("divergence", StopWhereDiverged(name)))
+        around.append(("divergence", StopWhereDiverged(name, far)))
         around.append(
             (
                 "early_stopping",
@@ -549,7 +559,7 @@ class NeuralRecommender(BaseRecommender):
         return False
 
     def _fit(self, interactions: Interactions) -> None:
-        _check_training_parameters(self)
+        check_training_parameters(self)
         seed = draw_seed(self.random_state)
         for_weights, for_batches, for_validation = np.random.SeedSequence(seed).spawn(3)
         rng = np.random.default_rng(for_validation)
@@ -643,6 +653,7 @@ class NeuralRecommender(BaseRecommender):
             callbacks=[*self._own_callbacks(), *(self.callbacks or [])],
             verbose=self.verbose,
             net_params=self.net_params,
+            far=far_from_default(self),
             rng=np.random.default_rng(for_batches),
         )
 
@@ -702,6 +713,8 @@ class Scorer(Protocol):
         ...
 
 
+# the product of two larger weights overflows in single precision
+_LARGEST_WEIGHT = 1e18
 # scores that differ by no more than this share of their size, or than that, are the same
 _COLLAPSED, _NOTHING = 1e-6, 1e-12
 
@@ -755,43 +768,3 @@ def hold_out_random(
 def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
     """Turn log-odds into probabilities."""
     return torch.sigmoid(torch.from_numpy(np.array(logits))).numpy()
-
-
-def _check_training_parameters(estimator: Any) -> None:
-    """Raise where a training parameter cannot be what it is."""
-    check_integer(estimator, "max_epochs")
-    check_integer(estimator, "patience", "n_averaged", optional=True)
-    if not is_word(estimator.batch_size, "auto"):
-        try:
-            check_integer(estimator, "batch_size")
-        except ValueError as error:
-            raise ValueError(f"{error}, or 'auto'") from None
-    check_number(estimator, "lr", zero=False)
-    check_number(estimator, "weight_decay")
-    check_number(estimator, "validation_fraction", optional=True)
-    if estimator.validation_fraction is not None and estimator.validation_fraction >= 1:
-        value = estimator.validation_fraction
-        raise ValueError(f"validation_fraction={value!r}; it must be in [0, 1), or None")
-    verbose = estimator.verbose
-    if not is_word(verbose, "auto") and not isinstance(verbose, (int, np.integer)):
-        raise ValueError(f"verbose={verbose!r}; it must be 'auto' or an integer")
-    _check_callbacks(estimator.callbacks)
-    if not isinstance(estimator.negatives, str):  # which words, the models say
-        raise ValueError(f"negatives={estimator.negatives!r}; it must be a string")
-
-
-def _check_callbacks(callbacks: Any) -> None:
-    """Raise ValueError unless this is None or a list of what skorch takes for callbacks."""
-    if callbacks is None:
-        return
-    if not isinstance(callbacks, (list, tuple)):
-        raise ValueError(f"callbacks={callbacks!r}; it must be a list of callbacks")
-    for place, callback in enumerate(callbacks):
-        named = isinstance(callback, tuple) and len(callback) == 2 and isinstance(callback[0], str)
-        kind = callback[1] if named else callback
-        kind = kind if isinstance(kind, type) else type(kind)
-        if not issubclass(kind, Callback):
-            raise ValueError(
-                f"callbacks[{place}]={callback!r}; it must be a skorch callback, or a tuple of a "
-                "name and one"
-            )

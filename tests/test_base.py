@@ -170,7 +170,7 @@ def test_a_missing_user_is_named_by_row(popularity):
 
 def test_ids_of_another_kind_are_refused(popularity):
     with pytest.raises(
-        ValueError, match=r"user ids are numbers such as 7, but those in fit are strings"
+        ValueError, match=r"user ids in X are numbers such as 7, but those in fit are strings"
     ):
         popularity.recommend([7, 8])
     with pytest.raises(
@@ -178,10 +178,10 @@ def test_ids_of_another_kind_are_refused(popularity):
     ):
         popularity.predict([["ann", 7]])
     numbers = Popularity().fit([[1, 2], [3, 4]])
-    with pytest.raises(ValueError, match=r"user ids are strings such as '1', but those in fit"):
+    with pytest.raises(ValueError, match=r"user ids in X are strings such as '1', but those"):
         numbers.recommend(["1"], n_recommendations=1)
     # whoever else is asked for
-    with pytest.raises(ValueError, match=r"user ids are strings such as '3', but those in fit"):
+    with pytest.raises(ValueError, match=r"user ids in X are strings such as '3', but those"):
         numbers.recommend(np.array([1, "3"], dtype=object), n_recommendations=1)
     for argument in ("histories", "exclude_interactions"):
         rows = pd.DataFrame({"user": ["1"], "item": [4]})
@@ -192,7 +192,7 @@ def test_ids_of_another_kind_are_refused(popularity):
 def test_bytes_are_not_taken_for_strings():
     model = Popularity().fit(np.array([["a", "x"], ["b", "y"]], dtype="S1"))
     assert_array_equal(model.recommend(np.array([b"b"]), n_recommendations=1)[0], [[b"x"]])
-    match = r"user ids are strings such as 'b', but those in fit are bytes such as b'a'"
+    match = r"user ids in X are strings such as 'b', but those in fit are bytes such as b'a'"
     with pytest.raises(ValueError, match=match):
         model.recommend(["b"], n_recommendations=1)
     with pytest.raises(ValueError, match=r"item ids in X are bytes such as b'x', but those in"):
@@ -515,7 +515,7 @@ def test_a_history_serves_an_unknown_user_under_error():
     model = SharedGenres(GENRES, unknown_user="error").fit(LOG)
     items, scores = model.recommend(["new"], n_recommendations=1, histories=[["new", "heat"]])
     assert items.tolist() == [["gigli"]] and scores.tolist() == [[1.0]]
-    with pytest.raises(ValueError, match=r"user 'newer' \(row 1; 1 such row.*histories="):
+    with pytest.raises(ValueError, match=r"user 'newer' \(row 1 of X; 1 such row.*histories="):
         model.recommend(["new", "newer"], n_recommendations=1, histories=[["new", "heat"]])
 
 

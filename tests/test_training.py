@@ -21,7 +21,6 @@ from skattrec.training import (
     Objective,
     Validation,
     WarmUpThenLinear,
-    _check_training_parameters,
     history_records,
     hold_out_random,
     hold_out_recent,
@@ -29,6 +28,7 @@ from skattrec.training import (
     resolve_device,
     train,
 )
+from skattrec.training_parameters import check_training_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -560,7 +560,7 @@ def test_a_bad_training_parameter_is_named(name, value):
 def test_good_training_parameters_pass():
     bounds = {"patience": None, "validation_fraction": None, "weight_decay": 0}
     for good in ({}, bounds, {"max_epochs": np.int64(1), "batch_size": 1, "lr": 1}):
-        _check_training_parameters(ACAM(**good))
+        check_training_parameters(ACAM(**good))
 
 
 # --- global randomness -------------------------------------------------------------------

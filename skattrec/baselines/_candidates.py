@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skattrec.batches import Batch, LabelledNegatives, RowWeights, TrainingSet
 from skattrec.data.interactions import Codes, Interactions
-from skattrec.data.negatives import NegativeSampler
+from skattrec.data.negatives import NegativeSampler, powers
 from skattrec.nn.losses import NO_CANDIDATE, PairwiseLoss
 
 
@@ -131,5 +131,5 @@ def by_popularity(interactions: Interactions, exponent: float) -> NegativeSample
         interactions.keys,
         interactions.n_users,
         interactions.n_items,
-        weights=np.maximum(counts, 1.0) ** exponent,
+        weights=powers(np.maximum(counts, 1.0), exponent),
     )

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_scalar
 
@@ -21,10 +20,11 @@ from skattrec.checks import LARGEST, check_integer, draw_seed
 from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.queries import Queries
+from skattrec.regression import RatingRegressor
 from skattrec.topk import row_blocks
 
 
-class BayesianFM(RegressorMixin, BaseRecommender):
+class BayesianFM(RatingRegressor, BaseRecommender):
     """Predict ratings by a Bayesian factorisation machine.
 
     A factorisation machine gives each feature a weight and a vector; a rating is the sum of the

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_scalar
 
 from skattrec.checks import check_finite
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.queries import Queries
+from skattrec.regression import RatingRegressor
 from skattrec.weights import WeightedFit
 
 
-class BiasRating(RegressorMixin, WeightedFit):
+class BiasRating(RatingRegressor, WeightedFit):
     """Predict ratings by the overall mean, a bias of the user and one of the item.
 
     Biases minimise the squared error plus `user_penalty` and `item_penalty` times their
@@ -82,8 +82,8 @@ class BiasRating(RegressorMixin, WeightedFit):
         return False
 
     def _fit(self, interactions: Interactions) -> None:
-        check_finite(self.user_penalty, "user_penalty", min_val=0)
-        check_finite(self.item_penalty, "item_penalty", min_val=0)
+        user_penalty = check_finite(self.user_penalty, "user_penalty", min_val=0)
+        item_penalty = check_finite(self.item_penalty, "item_penalty", min_val=0)
         check_scalar(self.clip, "clip", (bool, np.bool_))
         users, items, ratings = (
             interactions.user_codes,
@@ -104,9 +104,9 @@ class BiasRating(RegressorMixin, WeightedFit):
         for _ in range(200):
             before = user
             item = np.bincount(items, times * (rest - user[users]))
-            item = item / (n_of_item + self.item_penalty)
+            item = item / (n_of_item + item_penalty)
             user = np.bincount(users, times * (rest - item[items]))
-            user = user / (n_of_user + self.user_penalty)
+            user = user / (n_of_user + user_penalty)
             if np.abs(user - before).max() < 1e-8:
                 break
         self.user_biases_, self.item_biases_ = user, item

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin, clone, is_classifier, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import Tags
 from sklearn.utils.validation import has_fit_parameter
 
@@ -16,6 +16,7 @@ from skattrec.data.attributes import EncodedAttributes
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.queries import Queries
+from skattrec.regression import RatingRegressor
 from skattrec.topk import row_blocks
 from skattrec.weights import WeightedFit
 
@@ -80,7 +81,7 @@ class _OneHot(WeightedFit):
         self.n_features_ = features.shape[1]
 
 
-class FromRegressor(RegressorMixin, _OneHot):
+class FromRegressor(RatingRegressor, _OneHot):
     """Predict ratings by any regressor of scikit-learn.
 
     A pair's features are one column a user, one an item, and one for each attribute value of

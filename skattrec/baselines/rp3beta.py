@@ -89,18 +89,16 @@ class RP3beta(WeightedFit, ItemToItem):
         self.unknown_item = unknown_item
 
     def _similarities(self, interactions: Interactions) -> sparse.csr_array:
-        check_finite(self.alpha, "alpha", min_val=0)
-        check_finite(self.beta, "beta", min_val=0)
+        alpha = check_finite(self.alpha, "alpha", min_val=0)
+        beta = check_finite(self.beta, "beta", min_val=0)
         check_integer(self, "n_neighbors", optional=True)
         matrix = interactions.to_csr(interactions.positive, weighted=True).astype(np.float64)
         items_by_users = sparse.csr_array(matrix.T)
-        of_users, of_items = _sums(matrix) ** -self.alpha, _sums(items_by_users) ** -self.alpha
-        from_user = sparse.csr_array(
-            _power(items_by_users, self.alpha) @ sparse.diags_array(of_users)
-        )
-        to_user = sparse.csr_array(_power(matrix, self.alpha) @ sparse.diags_array(of_items))
+        of_users, of_items = _sums(matrix) ** -alpha, _sums(items_by_users) ** -alpha
+        from_user = sparse.csr_array(_power(items_by_users, alpha) @ sparse.diags_array(of_users))
+        to_user = sparse.csr_array(_power(matrix, alpha) @ sparse.diags_array(of_items))
         return nearest(
-            _walks(from_user, to_user, _sums(items_by_users) ** -self.beta), self.n_neighbors
+            _walks(from_user, to_user, _sums(items_by_users) ** -beta), self.n_neighbors
         )
 
 

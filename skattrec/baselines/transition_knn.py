@@ -108,7 +108,7 @@ class TransitionKNN(WeightedFit, ItemToItem):
             total = total + sparse.csr_array((steps, (earlier, later)), shape=total.shape)
         counts = interactions.popularity()
         counts = np.where(counts > 0, counts, 1.0)  # an item that nobody liked has no transition
-        scale = sparse.diags_array(counts**-self.normalization)
+        scale = sparse.diags_array(counts ** -float(self.normalization))
         return sparse.csr_array(scale @ total @ scale)
 
     def _tie_break(self, counts: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import ItemLists, Vocabulary, has_columns, read_ids
+from skattrec.data.interactions import (
+    ItemLists,
+    Vocabulary,
+    has_columns,
+    read_id_column,
+    read_ids,
+)
 
 _ID_COLUMNS = ("item", "user", "entity")
 _TRIPLE_COLUMNS = ("entity", "field", "value")
@@ -86,7 +92,7 @@ def _read_wide(frame: pd.DataFrame, name: str, *, has_index: bool) -> Parsed:
             f"{name} is indexed by {frame.index.nlevels} levels; its ids need a single one"
         )
     role = named[0] if named else role_of(name)
-    ids = read_ids(frame[role] if named else frame.index, name=name, role=role)
+    ids = read_id_column(frame[role] if named else frame.index, name=name, role=role)
     _check_distinct(ids, name, role)
     fields = [column for column in frame.columns if column not in named]
     if not fields:
@@ -106,7 +112,7 @@ def _read_triples(frame: pd.DataFrame, name: str) -> Parsed:
             f"{name} holds triples (entity, field, value) and other columns, {others}; drop "
             "these, or rename the three if they are fields of a wide frame"
         )
-    entities = read_ids(frame["entity"], name=name, role="entity")
+    entities = read_id_column(frame["entity"], name=name, role="entity")
     fields = read_ids(frame["field"], name=name, role="field")
     vocabulary, rows = Vocabulary.from_values(entities)
     codes, distinct = pd.factorize(fields)
@@ -128,15 +134,15 @@ def _read_dict(data: Mapping[Any, Any], name: str) -> Parsed:
     if not any(len(mapping) for mapping in data.values()):
         raise ValueError(f"{name} has no fields, or no ids in them: {data!r}")
     role = role_of(name)
-    keys = {}
+    keys = []
     for field, mapping in data.items():
         # as objects: a field's integers must not meet another one's floats half-way
-        objects = pd.Series(list(mapping.keys()), dtype=object).to_numpy()
-        keys[field] = read_ids(objects, name=f"{name}[{field!r}]", role=role)
-        _check_distinct(keys[field], f"{name}[{field!r}]", role)
-    ids = read_ids(pd.Series(np.concatenate(list(keys.values()))), name=name, role=role)
+        keys.append(pd.Series(list(mapping.keys()), dtype=object))
+        ids = read_ids(keys[-1], name=f"{name}[{field!r}]", role=role)
+        _check_distinct(ids, f"{name}[{field!r}]", role)
+    ids = read_id_column(pd.concat(keys, ignore_index=True), name=name, role=role)
     vocabulary, rows = Vocabulary.from_values(ids)
-    ends = np.cumsum([len(of_field) for of_field in keys.values()])
+    ends = np.cumsum([len(of_field) for of_field in keys])
     columns = {}
     for (field, mapping), at in zip(data.items(), np.split(rows, ends[:-1]), strict=True):
         if isinstance(mapping, pd.Series):

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skattrec.data.attribute_forms import Origin, encode_field, exploded, has_lists, parse
+from skattrec.data.attribute_forms import Origin, encode_field, exploded, has_lists, parse, role_of
 from skattrec.data.attribute_preparation import Preparation, prepare
 from skattrec.data.attribute_signs import warn_of_signs
 from skattrec.data.encoded_attributes import EncodedAttributes
+from skattrec.data.ids import check_ids
 from skattrec.data.interactions import Codes, ItemLists, Vocabulary, joined
 
 __all__ = ["AttributeTable", "EncodedAttributes"]
@@ -350,7 +351,9 @@ class AttributeTable:
                 np.concatenate([here.indptr, here.indptr[-1] + there.indptr[1:]]),
                 np.concatenate([here.items, there.items]),
             )
-        vocabulary = Vocabulary(joined(self.ids, other.ids[new]))
+        ids = joined(self.ids, other.ids[new])
+        check_ids(ids, name=f"{name} and the table of fit", role=role_of(name))
+        vocabulary = Vocabulary(ids)
         return self._from_parts(vocabulary, values, lists, self._preparation, self._origin)
 
     def _read_alike(self, other: Any, name: str) -> AttributeTable:

@@ -40,10 +40,14 @@ class DelimitedFile:
         self.asked = asked
         self.names = None if names is None else list(names)
         self.encoding, self.given_encoding = _encoding(encoding), encoding
-        if quotechar not in ("auto", None) and len(quotechar) != 1:
+        if quotechar is not None and not (
+            isinstance(quotechar, str) and (quotechar == "auto" or len(quotechar) == 1)
+        ):
             raise ValueError(f"quotechar={quotechar!r}; it must be one character, None or 'auto'")
-        if delimiter == "":
-            raise ValueError("delimiter=''; it must be at least one character, or None")
+        if delimiter is not None and not (isinstance(delimiter, str) and delimiter):
+            raise ValueError(
+                f"delimiter={delimiter!r}; it must be at least one character, or None"
+            )
         self.quotechar = '"' if quotechar == "auto" else quotechar
         lines = self._first_lines()
         first = lines[0]
@@ -51,6 +55,11 @@ class DelimitedFile:
         if quotechar == "auto" and self.delimiter not in (",", ";") and first[0] != '"':
             self.quotechar = None
         if len(self.delimiter) > 1:
+            if quotechar not in ("auto", None):
+                raise ValueError(
+                    f"quotechar={quotechar!r}, but cells between delimiters of several "
+                    f"characters, {self.delimiter!r}, are read as they are; leave quotechar out"
+                )
             self.quotechar = None
         cells = self._split(first, self.delimiter)
         self.labels = cells if self.names is None else self.names

@@ -19,8 +19,15 @@ from scipy import sparse
 from skattrec.checks import local_path
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.delimited import INTEGER, DelimitedFile, check_present, is_integer
+from skattrec.data.id_lists import is_list, read_id_list
 from skattrec.data.ids import shown
-from skattrec.data.interactions import as_frame, has_columns, read_id_column, read_target
+from skattrec.data.interactions import (
+    as_frame,
+    has_columns,
+    read_id_column,
+    read_ids,
+    read_target,
+)
 from skattrec.data.notices import warn
 
 _PARQUET = (".parquet", ".pq")
@@ -86,9 +93,11 @@ def read_log(
     ValueError
         A column that is not there, a missing id, rating or time, a rating that is no number, a
         line of another length, an encoding that does not fit. Messages name file, column and
-        line. Also a source that is a URL: files are read from disk only.
+        line. Also a source that is a URL, as files are read from disk only; `delimiter`, `names`,
+        `encoding`, `quotechar`, `date_format` or `id_dtype` beside a frame or a Parquet file, of
+        which they say nothing; `date_format` without `timestamp`.
     TypeError
-        `source` is neither a path nor a frame.
+        `source` is neither a path nor a frame; a parameter of another type.
 
     See Also
     --------
@@ -111,15 +120,32 @@ def read_log(
     >>> y.tolist()
     [4.5, 3.0]
     """
-    if id_dtype not in (None, str):
-        raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
+    _check_id_dtype(id_dtype)
+    if names is not None:
+        _check_names(names, "names")
     columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
     wanted = {role: label for role, label in columns.items() if label is not None}
     _check_different(wanted)
+    if date_format is not None and not isinstance(date_format, str):
+        raise TypeError(f"date_format={date_format!r}; it must be a str, or None")
+    if date_format is not None and timestamp is None:
+        raise ValueError(
+            f"date_format={date_format!r} is the form of a timestamp: name the column"
+        )
+    of_text: dict[str, tuple[Any, Any]] = {
+        "delimiter": (delimiter, None),
+        "names": (names, None),
+        "encoding": (encoding, "utf-8"),
+        "quotechar": (quotechar, "auto"),
+        "date_format": (date_format, None),
+        "id_dtype": (id_dtype, None),
+    }
     if has_columns(source):
+        _refuse_text_options(of_text, "source is a frame")
         return _log_of_frame(source, wanted)
     path = local_path(source, "source")
     if path.suffix.lower() in _PARQUET:
+        _refuse_text_options(of_text, f"{path} is a Parquet file")
         return _log_of_frame(_read_parquet(path), wanted, where=f"{path}, ")
     text = DelimitedFile(path, list(wanted.values()), delimiter, names, encoding, quotechar)
     cells = text.read(list(wanted.values()))
@@ -180,8 +206,9 @@ def read_attributes(
     ValueError
         A column that is not there, a missing id, two rows for one id, a field without values, a
         field named ``item``, ``user`` or ``entity``; see `read_log` and `AttributeTable`.
+        `missing` and what says how a text file is read, beside a frame or a Parquet file.
     TypeError
-        `source` is neither a path nor a frame.
+        `source` is neither a path nor a frame; a parameter of another type.
 
     Examples
     --------
@@ -193,24 +220,42 @@ def read_attributes(
     >>> films
     AttributeTable(2 ids; genres: 3 values, 100%)
     """
-    if id_dtype not in (None, str):
-        raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
+    _check_id_dtype(id_dtype)
+    _check_names(missing, "missing")
+    if names is not None:
+        _check_names(names, "names")
+    if not isinstance(id, str):
+        raise TypeError(f"id={id!r}; it must be the name of a column")
     chosen = None
     if columns is not None:
-        flags = [label for group in (one_hot or {}).values() for label in group]
-        chosen = list(dict.fromkeys([*columns, *flags]))
+        _check_names(columns, "columns")
+        flags = one_hot.values() if isinstance(one_hot, Mapping) else ()
+        listed = [group for group in flags if isinstance(group, (list, tuple))]
+        chosen = list(dict.fromkeys([*columns, *(label for group in listed for label in group)]))
     asked = [id, *(chosen or [])]
+    of_text: dict[str, tuple[Any, Any]] = {
+        "delimiter": (delimiter, None),
+        "names": (names, None),
+        "encoding": (encoding, "utf-8"),
+        "quotechar": (quotechar, "auto"),
+        "missing": (tuple(missing), ("",)),
+        "id_dtype": (id_dtype, None),
+    }
     if has_columns(source):
+        _refuse_text_options(of_text, "source is a frame")
         frame, where = as_frame(source, name="source"), "source"
     else:
         path = local_path(source, "source")
         where = str(path)
         if path.suffix.lower() in _PARQUET:
+            _refuse_text_options(of_text, f"{path} is a Parquet file")
             frame = _read_parquet(path)
         else:
             text = DelimitedFile(path, asked, delimiter, names, encoding, quotechar)
             cells = text.read(None if chosen is None else list(dict.fromkeys(asked)))
-            split = {label for label, separator in (separators or {}).items() if separator}
+            split = set()
+            if isinstance(separators, Mapping):  # else AttributeTable refuses them
+                split = {label for label, separator in separators.items() if separator}
             frame = pd.DataFrame(
                 {
                     label: _ids(column, text, label, "row", id_dtype)
@@ -220,7 +265,7 @@ def read_attributes(
                 }
             )
     check_present(asked, list(frame.columns), where)
-    read_id_column(frame[id], name=f"{where}, column {id!r},", role="entity")
+    read_ids(frame[id], name=f"{where}, column {id!r},", role="entity")
     table = frame.set_index(id)
     if chosen is not None:
         table = table[[label for label in chosen if label != id]]
@@ -230,7 +275,7 @@ def read_attributes(
             f"{where} has a field {reserved[0]!r}, which AttributeTable takes for ids, while id="
             f"{id!r}; rename the column, or leave it out of columns"
         )
-    return AttributeTable(table, separators=separators, one_hot=one_hot, bins=bins)
+    return AttributeTable.read(table, where, separators=separators, one_hot=one_hot, bins=bins)
 
 
 def from_csr(
@@ -320,9 +365,7 @@ def from_csr(
 def _matrix_ids(ids: ArrayLike | None, n: int, role: str) -> NDArray[Any]:
     if ids is None:
         return np.arange(n)
-    if isinstance(ids, (list, tuple)):
-        ids = pd.Series(ids, dtype=object)
-    found = read_id_column(pd.Series(ids), name=f"{role}_ids", role=role)
+    found = read_id_list(ids, name=f"{role}_ids", role=role)
     if len(found) != n:
         side = "rows" if role == "user" else "columns"
         raise ValueError(f"{role}_ids has {len(found)} id(s), but matrix has {n} {side}")
@@ -330,6 +373,37 @@ def _matrix_ids(ids: ArrayLike | None, n: int, role: str) -> NDArray[Any]:
     if repeated.any():
         raise ValueError(f"{role}_ids has {shown(found[repeated][0])} more than once")
     return found
+
+
+# --- how files are read ------------------------------------------------------------------
+
+
+def _check_id_dtype(id_dtype: Any) -> None:
+    if id_dtype is not None and id_dtype is not str:
+        raise ValueError(f"id_dtype={id_dtype!r}; it must be str or None")
+
+
+def _check_names(labels: Any, argument: str) -> None:
+    """Raise TypeError unless `labels` is a list or another sequence of str."""
+    if not is_list(labels) or has_columns(labels):
+        raise TypeError(f"{argument} must be a list of str, got {labels!r}")
+    for label in labels:
+        if not isinstance(label, str):
+            raise TypeError(f"{argument} must be a list of str, and has {label!r}")
+
+
+def _refuse_text_options(options: dict[str, tuple[Any, Any]], what: str) -> None:
+    """Raise ValueError if one of these options, each with its default, was given."""
+    given = [name for name, (value, default) in options.items() if not _is(value, default)]
+    if given:
+        raise ValueError(
+            f"{what}, and {given[0]} says how a text file is read: it would have no effect; leave "
+            "it out"
+        )
+
+
+def _is(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and value == default)
 
 
 # --- frames, Parquet -----------------------------------------------------------------------

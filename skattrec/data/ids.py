@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from numbers import Number
 from typing import Any
 
@@ -10,6 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skattrec.data.notices import warn
+
+# what holds several values; pandas takes a tuple for an id like any other
+CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CHUNK = 1_000_000  # texts that are joined at a time
 
 
 def shown(id_: Any) -> str:
@@ -56,7 +62,8 @@ def check_ids(column: Any, *, name: str, role: str) -> None:
     kind = pd.api.types.infer_dtype(values, skipna=False)
     if kind in ("string", "integer", "boolean", "bytes", "empty"):
         return
-    ids = _distinct(values, name, role)
+    refuse_containers(values, f"{role} ids of {name}")
+    ids = _distinct(values)
     _check_booleans(ids, name, role)
     _check_texts(ids, name, role)
     if kind == "floating":
@@ -64,6 +71,40 @@ def check_ids(column: Any, *, name: str, role: str) -> None:
     _check_order(ids, name, role)
     if kind in ("mixed-integer-float", "mixed-integer", "mixed"):
         _warn_of_floats(ids, name, role)
+
+
+def refuse_surrogates(column: Any, where: str) -> None:
+    """Raise ValueError if a text holds half of a surrogate pair, which no file can hold.
+
+    Some versions of pandas refuse it, in words that name no row, and others take it.
+    """
+    dtype = column.dtype if hasattr(column, "dtype") else np.dtype(object)
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    if isinstance(dtype, np.dtype):
+        may_hold = dtype.kind in "OU"
+    else:  # Arrow's texts are valid
+        may_hold = isinstance(dtype, pd.StringDtype) and dtype.storage == "python"
+    if not may_hold:
+        return
+    values = np.asarray(column, dtype=object)
+    for start in range(0, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK].tolist()
+        try:
+            "".join(filter(_is_text, chunk)).encode()
+        except UnicodeEncodeError:
+            broken = (i for i, v in enumerate(chunk) if _is_text(v) and _SURROGATE.search(v))
+            row = next(broken, None)
+            if row is None:  # two halves that met
+                continue
+            raise ValueError(
+                f"{where}, a text with half of a surrogate pair in row {start + row}: "
+                f"{chunk[row]!r}, which is no valid Unicode; read the file with its true encoding"
+            ) from None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def order_of(ids: NDArray[Any]) -> NDArray[np.int64]:
@@ -89,17 +130,22 @@ def _check_exact(values: NDArray[Any], name: str, role: str) -> None:
         )
 
 
-def _distinct(values: NDArray[Any], name: str, role: str) -> NDArray[Any]:
+def refuse_containers(values: NDArray[Any], where: str) -> None:
+    """Raise TypeError if an id is a container, or of another type without a hash."""
+    first: dict[type, int] = {}
+    for row, kind in enumerate(map(type, values)):
+        first.setdefault(kind, row)
+    for kind, row in first.items():
+        if issubclass(kind, CONTAINERS) or not _hashable(values[row]):
+            raise TypeError(
+                f"ids must be strings or numbers; row {row} holds {values[row]!r} ({where})"
+            )
+
+
+def _distinct(values: NDArray[Any]) -> NDArray[Any]:
     """Return one id of each type and value: True, 1 and 1.0 are three."""
     kinds, _ = pd.factorize(np.array([type(v).__name__ for v in values], dtype=object))
-    try:
-        codes, _ = pd.factorize(values)
-    except TypeError:
-        row = next(i for i, v in enumerate(values) if not _hashable(v))
-        raise TypeError(
-            f"ids must be strings or numbers; row {row} holds {values[row]!r} ({role} ids of "
-            f"{name})"
-        ) from None
+    codes, _ = pd.factorize(values)
     first = ~pd.Series(codes * (int(kinds.max(initial=0)) + 1) + kinds).duplicated().to_numpy()
     return values[first]
 

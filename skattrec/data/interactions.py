@@ -7,9 +7,7 @@ sequences (`Interactions`), from which histories are cut without a Python loop.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
@@ -19,12 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
 
-from skattrec.data.ids import check_ids, order_of, shown
+from skattrec.data.ids import CONTAINERS, check_ids, order_of, refuse_surrogates, shown
 from skattrec.data.names import find_columns, unread_time
 from skattrec.data.notices import warn
 
 Codes = NDArray[np.int64]
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Columns(NamedTuple):
@@ -154,7 +151,7 @@ def _has_ties(users: NDArray[Any], times: NDArray[Any]) -> bool:
     return bool(pd.DataFrame({"user": users, "time": times}).duplicated().any())
 
 
-def check_positions(n_columns: int, fitted: Iterable[Any], name: str) -> None:
+def check_positions(n_columns: int, fitted: Iterable[Any], name: str, argument: str = "X") -> None:
     """Refuse columns without names where those of fit, `fitted`, stood in another order.
 
     They might be the columns of fit's frame, or user and item as they stand in an array.
@@ -166,9 +163,9 @@ def check_positions(n_columns: int, fitted: Iterable[Any], name: str) -> None:
     in_order = (user, item) == (0, 1) if n_columns == len(labels) else user < item
     if not in_order:
         raise ValueError(
-            f"X has {n_columns} columns without names, but {name} was fitted with the feature "
-            f"names {labels}, so that X may have user and item in either order; give a frame with "
-            "the columns 'user' and 'item'"
+            f"{argument} has {n_columns} columns without names, but {name} was fitted with the "
+            f"feature names {labels}, so that {argument} may have user and item in either order; "
+            "give a frame with the columns 'user' and 'item'"
         )
 
 
@@ -257,7 +254,10 @@ def as_frame(X: Any, *, name: str = "X", infer: bool = True) -> pd.DataFrame:
     if not hasattr(X, "dtype") and not sparse.issparse(X):
         # numpy would turn the mixed rows of a list into strings
         rows = list(X) if hasattr(X, "__iter__") and not isinstance(X, (str, bytes)) else X
-        X = np.array(rows, dtype=object)
+        try:
+            X = np.array(rows, dtype=object)
+        except ValueError as error:  # arrays as cells, of different shapes
+            raise ValueError(f"{name} is no table with one value in each cell: {error}") from error
     refuse_shape(X, name)
     array = check_array(
         X,
@@ -274,24 +274,9 @@ def as_frame(X: Any, *, name: str = "X", infer: bool = True) -> pd.DataFrame:
         return frame
     columns = {}
     for label in frame.columns:
-        with _naming_surrogates(frame[label], f"{name} has, in column {label}"):
-            columns[label] = frame[label].infer_objects()
+        refuse_surrogates(frame[label], f"{name} has, in column {label}")
+        columns[label] = frame[label].infer_objects()
     return pd.DataFrame(columns, columns=frame.columns)
-
-
-@contextmanager
-def _naming_surrogates(column: Any, where: str) -> Iterator[None]:
-    """Turn Arrow's error about a text that cannot be encoded into one that names the row."""
-    try:
-        yield
-    except UnicodeEncodeError:
-        values = np.asarray(column, dtype=object)
-        broken = [isinstance(v, str) and _SURROGATE.search(v) is not None for v in values]
-        row = int(np.argmax(broken))
-        raise ValueError(
-            f"{where}, a text with half of a surrogate pair in row {row}: {values[row]!r}, which "
-            "is no valid Unicode; read the file with its true encoding"
-        ) from None
 
 
 def read_id_column(column: Any, *, name: str, role: str) -> NDArray[Any]:
@@ -304,8 +289,8 @@ def read_id_column(column: Any, *, name: str, role: str) -> NDArray[Any]:
 
 def read_ids(column: Any, *, name: str, role: str) -> NDArray[Any]:
     """Return a column of ids as an array of shape (n_rows,), or say which row has none."""
-    with _naming_surrogates(column, f"{name} has, among its {role} ids"):
-        ids = _to_numpy(column)
+    refuse_surrogates(column, f"{name} has, among its {role} ids")
+    ids = _to_numpy(column)
     missing = np.asarray(pd.isna(ids))
     if ids.dtype.kind == "f":
         missing |= np.isinf(ids)
@@ -342,8 +327,8 @@ def _read_timestamps(column: pd.Series, name: str) -> tuple[NDArray[Any], str | 
     """
     times = column
     if times.dtype == object:
-        with _naming_surrogates(times, f"{name} has, among its timestamps"):
-            times = times.infer_objects()
+        refuse_surrogates(times, f"{name} has, among its timestamps")
+        times = times.infer_objects()
     missing = times.isna().to_numpy()
     if missing.any():
         _refuse_timestamps(missing, name)
@@ -398,9 +383,7 @@ def _refuse_timestamps(bad: NDArray[np.bool_], name: str) -> None:
 
 def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
     """Return y as finite floats of shape (n_rows,), or say which row is not."""
-    values = column_or_1d(y, warn=True)
-    if values.dtype.kind == "c":
-        raise ValueError("Complex data not supported: y holds complex numbers")
+    values = read_column(y, "y", warn_of_shape=True)
     try:
         target = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -420,6 +403,19 @@ def read_target(y: ArrayLike, n_rows: int | None = None) -> NDArray[np.float64]:
             f"(inconsistent numbers of samples: [{len(target)}, {n_rows}])"
         )
     return target
+
+
+def read_column(values: Any, name: str, *, warn_of_shape: bool = False) -> NDArray[Any]:
+    """Return one value a row as an array of shape (n_rows,), or say what `name` is instead."""
+    try:
+        array = values if hasattr(values, "dtype") else np.asarray(values)
+        if not np.iscomplexobj(array):
+            column: NDArray[Any] = column_or_1d(array, warn=warn_of_shape)
+            return column
+    except (TypeError, ValueError) as error:
+        told = str(error).replace("y should be a 1d array, got ", "got ")
+        raise type(error)(f"{name} should be a 1d array with one value a row: {told}") from error
+    raise ValueError(f"Complex data not supported: {name} holds complex numbers")
 
 
 def warn_if_all_liked(y: NDArray[np.float64], positive_threshold: float) -> None:
@@ -500,7 +496,7 @@ def _hashable(ids: NDArray[Any]) -> NDArray[Any]:
         return ids.astype(np.float64)
     if ids.dtype == object:
         for row, value in enumerate(ids):
-            if isinstance(value, (list, tuple, dict, set, frozenset, np.ndarray)):
+            if isinstance(value, CONTAINERS):
                 raise TypeError(f"ids must be strings or numbers; row {row} holds {value!r}")
     return ids
 
@@ -616,7 +612,7 @@ def _windows(
     items: Codes, starts: Codes, ends: Codes, length: int, pad: int
 ) -> tuple[Codes, NDArray[np.bool_]]:
     """Return items[end - 1], items[end - 2], ... down to `starts`, then `pad`."""
-    positions = ends[:, None] - 1 - np.arange(length)
+    positions = ends[:, None] - 1 - np.arange(int(length))
     mask = positions >= starts[:, None]
     if len(items) == 0:
         return np.full(positions.shape, pad, dtype=np.int64), mask

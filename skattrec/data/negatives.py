@@ -109,6 +109,7 @@ class NegativeSampler:
         ValueError
             No interaction is positive, or the exponent is not finite.
         """
+        exponent = float(exponent)
         if not np.isfinite(exponent):
             raise ValueError(f"exponent must be a finite number; got {exponent!r}")
         if not interactions.positive.any():
@@ -120,7 +121,7 @@ class NegativeSampler:
             interactions.item_codes[interactions.positive], minlength=interactions.n_items
         )
         weights = np.zeros(interactions.n_items)
-        np.power(counts, float(exponent), out=weights, where=counts > 0)
+        weights[counts > 0] = powers(counts[counts > 0], exponent)
         return cls(interactions.keys, interactions.n_users, interactions.n_items, weights=weights)
 
     def sample(self, users: ArrayLike, n_negatives: int, rng: np.random.Generator) -> Codes:
@@ -246,6 +247,15 @@ class PartnerSampler:
             partners[some, column] = self.items[(starts + place)[some]]
             taken = np.sort(np.column_stack([taken, place]), axis=1)
         return partners
+
+
+def powers(counts: Codes | NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """Return counts to a power; if that is too large for floats, as shares of the largest."""
+    with np.errstate(over="ignore"):
+        weights = np.asarray(counts ** float(exponent), dtype=np.float64)
+    if np.isfinite(weights).all():
+        return weights
+    return np.asarray((counts / counts.max()) ** float(exponent))
 
 
 def _check_weights(weights: ArrayLike, n_items: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_scalar
 
-from skattrec.checks import check_switch, draw_seed
+from skattrec.checks import check_finite, check_switch, draw_seed
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._base import make_bunch
 
@@ -139,12 +139,11 @@ def make_preferences(
     check_scalar(n_users, "n_users", Integral, min_val=1)
     check_scalar(n_values, "n_values", Integral, min_val=2)
     check_scalar(n_items, "n_items", Integral, min_val=n_values)
-    check_scalar(
-        n_interactions_per_user, "n_interactions_per_user", Real, min_val=1, max_val=n_items
-    )
-    check_scalar(preference_strength, "preference_strength", Real, min_val=0, max_val=1)
-    check_scalar(multi_valued, "multi_valued", Real, min_val=0, max_val=1)
-    check_scalar(popularity_exponent, "popularity_exponent", Real, min_val=0)
+    n_users, n_values, n_items = int(n_users), int(n_values), int(n_items)
+    check_finite(n_interactions_per_user, "n_interactions_per_user", min_val=1, max_val=n_items)
+    check_finite(preference_strength, "preference_strength", min_val=0, max_val=1)
+    check_finite(multi_valued, "multi_valued", min_val=0, max_val=1)
+    popularity_exponent = check_finite(popularity_exponent, "popularity_exponent", min_val=0)
     check_switch(as_frame, "as_frame")
     check_switch(return_X_y, "return_X_y")
     rng = np.random.default_rng(draw_seed(random_state))

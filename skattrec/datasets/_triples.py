@@ -7,13 +7,11 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from pathlib import Path
 
 import pandas as pd
-from sklearn.utils.validation import check_scalar
 
-from skattrec.checks import local_path
+from skattrec.checks import check_finite, local_path
 from skattrec.data.attributes import AttributeTable
 from skattrec.datasets._tables import Lines, check_n_rows, check_text, read_bytes, with_newlines
 
@@ -92,7 +90,7 @@ def load_triples(
     >>> table.to_frame().loc[2571, "genre"]
     ('action', 'sci-fi')
     """
-    check_scalar(min_coverage, "min_coverage", Real, min_val=0, max_val=1)
+    check_finite(min_coverage, "min_coverage", min_val=0, max_val=1)
     triples = local_path(triples, "triples")
     links = None if links is None else local_path(links, "links")
     graph = read_columns(triples, ["head_id", "relation_id", "tail_id"], "triples")

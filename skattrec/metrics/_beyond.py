@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skattrec.checks import check_switch
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
-from skattrec.data.interactions import Vocabulary, read_columns, read_ids, shown
+from skattrec.data.id_lists import read_id_list
+from skattrec.data.interactions import Vocabulary, read_columns, read_id_column, shown
 from skattrec.metrics._profile import Floats, Ints
 
 LIST_METRICS = ("coverage", "gini", "novelty", "diversity")
@@ -137,6 +139,7 @@ def novelty(recommended: ArrayLike, interactions: Any, *, average: bool = True) 
     >>> novelty([["b", "c"], ["a", "c"]], log, average=False)
     array([1.5, 0.5])
     """
+    check_switch(average, "average")
     columns = read_columns(interactions, name="interactions")
     catalogue, _ = Vocabulary.from_values(columns.items)
     lists, _ = _encode(recommended, catalogue.ids, "interactions")
@@ -193,8 +196,10 @@ def intra_list_diversity(
     array([0.66666667, 1.        ])
     """
     table = AttributeTable.read(item_attributes, "item_attributes")
-    ids = np.asarray(recommended)
-    catalogue, codes = Vocabulary.from_values(read_ids(ids.ravel(), name="", role="item"))
+    check_switch(average, "average")
+    ids = _read_lists(recommended)
+    items = read_id_column(ids.ravel(), name="recommended", role="item")
+    catalogue, codes = Vocabulary.from_values(items)
     lists = codes.reshape(ids.shape)
     values = _diversity(lists, attribute_matrix(table.encode(catalogue.ids)))
     if np.isnan(values).all():
@@ -206,14 +211,25 @@ def intra_list_diversity(
 
 
 def _encode(recommended: ArrayLike, catalogue: ArrayLike, name: str) -> tuple[Ints, Vocabulary]:
-    ids = np.asarray(recommended)
-    if ids.ndim != 2:
-        raise ValueError(f"recommended must have shape (n_users, k), got {ids.shape}")
-    items, _ = Vocabulary.from_values(np.asarray(catalogue))
+    ids = _read_lists(recommended)
+    items, _ = Vocabulary.from_values(read_id_list(catalogue, name=name, role="item"))
     codes = items.encode(ids.ravel())
     if (codes < 0).any():
         raise ValueError(f"{name} lacks the recommended item {shown(ids.ravel()[codes < 0][0])}")
     return codes.reshape(ids.shape), items
+
+
+def _read_lists(recommended: Any) -> NDArray[Any]:
+    """Return lists of item ids as an array of shape (n_users, k), neither of them 0."""
+    try:
+        ids = np.asarray(recommended)
+    except ValueError as error:
+        raise ValueError(
+            f"recommended must hold lists of equal length, one for each user: {error}"
+        ) from error
+    if ids.ndim != 2 or not ids.size:
+        raise ValueError(f"recommended must have shape (n_users, k), got {ids.shape}")
+    return ids
 
 
 @dataclass(frozen=True)

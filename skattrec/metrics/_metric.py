@@ -223,6 +223,7 @@ class Metric:
 
     def __call__(self, ranked: RankedPositives) -> Floats:
         """Return the value of each user, NaN for users who cannot be judged."""
+        _check_ranked(ranked)
         return np.where(ranked.n_positives > 0, _PER_USER[self.name](ranked, self.k), np.nan)
 
 
@@ -262,8 +263,16 @@ def parse_metric(metric: str) -> Metric:
     match = re.fullmatch(r"([a-z_]+)(?:@([0-9]+))?", metric) if isinstance(metric, str) else None
     if match is None:
         raise ValueError(f"Unknown metric {metric!r}; {_valid_names()}")
+    check_cut(metric)
     name, k = match.groups()
     return Metric(name, None if k is None else int(k))
+
+
+def check_cut(metric: str) -> None:
+    """Raise ValueError if the name of a metric ends in the cut-off 0."""
+    _, at, k = metric.partition("@")
+    if at and int(k) < 1:
+        raise ValueError(f"metric {metric!r}: k must be an integer of 1 or more, got {int(k)}")
 
 
 def rank_metrics(
@@ -282,6 +291,11 @@ def rank_metrics(
     values : dict of str to ndarray of shape (n_users,)
         NaN for users without a positive and, for "auc", without a negative.
 
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown metric; `metrics` is no list of names, `ranked` no `RankedPositives`.
+
     Examples
     --------
     >>> from skattrec.metrics import RankedPositives, rank_metrics
@@ -289,6 +303,9 @@ def rank_metrics(
     >>> rank_metrics(ranked, ["mrr", "hit_rate@1"])
     {'mrr': array([0.5, 1. ]), 'hit_rate@1': array([0., 1.])}
     """
+    _check_ranked(ranked)
+    if not isinstance(metrics, Iterable) or isinstance(metrics, (str, bytes)):
+        raise TypeError(f"metrics must be a list of names such as 'ndcg@10', got {metrics!r}")
     parsed = [m if isinstance(m, Metric) else parse_metric(m) for m in metrics]
     return {str(metric): metric(ranked) for metric in parsed}
 
@@ -307,16 +324,30 @@ def tie_rate(ranked: RankedPositives) -> float:
     rate : float
         Between 0 and 1, of the positives that are candidates; NaN if there are none.
 
+    Raises
+    ------
+    TypeError
+        `ranked` is no `RankedPositives`.
+
     Examples
     --------
     >>> from skattrec.metrics import RankedPositives, tie_rate
     >>> tie_rate(RankedPositives.from_rows([1, 1, 0, 0], [.9, .5, .5, .1]))
     0.5
     """
+    _check_ranked(ranked)
     n_positives = ranked.positives.sum()
     if n_positives == 0:
         return float("nan")
     return float(ranked.positives[ranked.size > 1].sum() / n_positives)
+
+
+def _check_ranked(ranked: Any) -> None:
+    if not isinstance(ranked, RankedPositives):
+        raise TypeError(
+            f"ranked must be a RankedPositives, as RankedPositives.from_rows makes it, got "
+            f"{ranked!r}"
+        )
 
 
 def mean_over_users(metric: Metric, values: Floats) -> float:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import column_or_1d
 
-from skattrec.data.interactions import Vocabulary, read_ids
+from skattrec.data.interactions import Vocabulary, read_column, read_id_column
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -108,7 +107,9 @@ class RankedPositives:
         """
         relevance = _read_relevance(y_true)
         scores = _read_scores(y_score)
-        owners = np.zeros(len(scores), np.int64) if groups is None else column_or_1d(groups)
+        owners = (
+            np.zeros(len(scores), np.int64) if groups is None else read_column(groups, "groups")
+        )
         for name, values in (("y_score", scores), ("groups", owners)):
             if len(values) != len(relevance):
                 raise ValueError(
@@ -116,9 +117,10 @@ class RankedPositives:
                     "variables with inconsistent numbers of samples"
                 )
         n_rows = len(owners)
-        if missed is not None and len(column_or_1d(missed)):
-            owners = np.concatenate([owners, column_or_1d(missed)])
-        users, codes = Vocabulary.from_values(read_ids(owners, name="groups", role="user"))
+        if missed is not None:
+            further = read_column(missed, "missed")
+            owners = np.concatenate([owners, further]) if len(further) else owners
+        users, codes = Vocabulary.from_values(read_id_column(owners, name="groups", role="user"))
         rows, missed_codes = codes[:n_rows], codes[n_rows:]
 
         order = np.lexsort((-scores, rows))
@@ -225,7 +227,7 @@ class RankedPositives:
 
 def _as_floats(values: ArrayLike, name: str) -> Floats:
     try:
-        return np.asarray(column_or_1d(values), dtype=np.float64)
+        return np.asarray(read_column(values, name), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be a list or array of numbers, one a row: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skattrec.checks import check_switch
 from skattrec.metrics._metric import Metric, mean_over_users
 from skattrec.metrics._profile import RankedPositives
 
@@ -377,6 +378,7 @@ def _evaluate(
     groups: ArrayLike | None,
     average: bool,
 ) -> float | NDArray[np.float64]:
+    check_switch(average, "average")
     values = metric(RankedPositives.from_rows(y_true, y_score, groups))
     mean = mean_over_users(metric, values)
     return mean if average else values

@@ -21,7 +21,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from skattrec.checks import check_choices, check_threshold
+from skattrec.checks import check_choices, check_splitter, check_threshold
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.interactions import (
     Vocabulary,
@@ -45,7 +45,7 @@ from skattrec.metrics._estimators import (
     warn_of_unknown_users,
     without_leak_warning,
 )
-from skattrec.metrics._metric import Metric, mean_over_users, parse_metric
+from skattrec.metrics._metric import Metric, check_cut, mean_over_users, parse_metric
 from skattrec.metrics._profile import Ints, RankedPositives
 from skattrec.metrics._rankers import (
     FoldIn,
@@ -321,10 +321,7 @@ class RankingScorer:
             self._check_fold_in()
 
     def _check_fold_in(self) -> None:
-        if not hasattr(self.fold_in, "split") or isinstance(self.fold_in, (str, type)):
-            raise ValueError(
-                f"fold_in must be a splitter such as LeaveLastOut(), got {self.fold_in!r}"
-            )
+        check_splitter(self.fold_in, "fold_in")
         if isinstance(self.candidates, Mapping):
             raise ValueError(
                 "given candidates are scored by predict, which takes no histories: leave out "
@@ -716,6 +713,7 @@ class RankingScorer:
 def _read_metric(name: Any) -> Metric | ListMetric:
     match = re.fullmatch(r"([a-z]+)@([0-9]+)", name) if isinstance(name, str) else None
     if match is not None and match[1] in LIST_METRICS:
+        check_cut(name)
         return ListMetric(match[1], int(match[2]))
     if isinstance(name, str) and name in LIST_METRICS:
         raise ValueError(f"{name} needs a cut-off k, as in '{name}@10'")

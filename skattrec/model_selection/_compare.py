@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import joblib
@@ -15,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from skattrec.checks import check_count, check_n_jobs, check_switch
 from skattrec.data.interactions import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer
@@ -170,9 +170,11 @@ def compare(
     >>> comparison.best_params["EASE"]
     [{'regularization': 10}]
     """
-    _check_jobs(n_jobs)
-    if not isinstance(measure_memory, (bool, np.bool_)):
-        raise ValueError(f"measure_memory={measure_memory!r}; choose True or False")
+    check_n_jobs(n_jobs)
+    check_switch(measure_memory, "measure_memory")
+    check_count(n_trials, "n_trials")
+    if not isinstance(verbose, bool):
+        check_count(verbose, "verbose", least=0)
     plan = make_plan(
         recommenders, X, y, cv, metrics, search, n_trials, tuning_metric, inner_cv, n_tie_orders,
         seeds, random_state,
@@ -223,14 +225,6 @@ class _Final:
     settings: Settings | None
     run: Run
     place: dict[str, int]
-
-
-def _check_jobs(n_jobs: Any) -> None:
-    number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
-    if n_jobs is not None and not number:
-        raise ValueError(
-            f"n_jobs={n_jobs!r}; it must be None, an integer of at least 1, or -1 for all cores"
-        )
 
 
 def _check_ids_can_be_kept(X: Any) -> None:

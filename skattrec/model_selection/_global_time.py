@@ -120,20 +120,21 @@ class GlobalTimeSplit(InteractionSplit):
             )
         size = self.test_size
         n_test = int(size if isinstance(size, Integral) else np.ceil(size * n_rows))
-        each = f" in each of {self.n_splits} splits" if self.n_splits > 1 else ""
-        if n_test * self.n_splits >= n_rows:
+        n_splits = int(self.n_splits)
+        each = f" in each of {n_splits} splits" if n_splits > 1 else ""
+        if n_test * n_splits >= n_rows:
             raise ValueError(
                 f"test_size={size!r} asks for {n_test} test rows{each}, but X has only {n_rows} "
                 "row(s) and some must stay in training; lower test_size or use a longer log"
             )
         # a split's test rows are earlier than this: nothing limits those of the last one
-        ends = np.sort(times)[n_rows - n_test * np.arange(self.n_splits, 0, -1)]
+        ends = np.sort(times)[n_rows - n_test * np.arange(n_splits, 0, -1)]
         for split, cut in enumerate(ends):
             before = times < cut
             if not before.any():
                 raise ValueError(
                     f"test_size={size!r} leaves no training row: the latest "
-                    f"{n_test * (self.n_splits - split)} row(s) reach "
+                    f"{n_test * (n_splits - split)} row(s) reach "
                     f"back to the earliest timestamp of X, and rows with equal timestamps "
                     "are not divided; lower test_size or use finer timestamps"
                 )

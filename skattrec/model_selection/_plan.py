@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import _safe_indexing
 
-from skattrec.checks import check_count, check_seed
+from skattrec.checks import check_count, check_seed, check_splitter, is_splitter
 from skattrec.data.interactions import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer, UnknownUserWarning
@@ -156,7 +156,7 @@ def _settled(task: Task, recommenders: Mapping[str, Any], y: Any) -> Task:
 def _read_folds(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int | None) -> list[Fold]:
     if n_tie_orders is not None:
         return _folds_of_orders(cv, X, y, log, n_tie_orders)
-    if _is_splitter(cv):
+    if is_splitter(cv):
         pairs = cv.split(X, y)
     elif isinstance(cv, Iterable) and not isinstance(cv, (str, bytes, Mapping)):
         pairs = cv
@@ -165,7 +165,7 @@ def _read_folds(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int | None) -> 
             "cv must be a splitter such as LeaveLastOut(), or a list of (train, test) row "
             f"numbers, got {cv!r}"
         )
-    splitter = cv if _is_splitter(cv) else None
+    splitter = cv if is_splitter(cv) else None
     folds = [
         Fold(*_read_pair(pair, number, log.n_rows), splitter, {"fold": number})
         for number, pair in enumerate(pairs)
@@ -178,7 +178,7 @@ def _read_folds(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int | None) -> 
 def _folds_of_orders(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int) -> list[Fold]:
     """Split once for each random order of rows with equal timestamps."""
     check_count(n_tie_orders, "n_tie_orders")
-    if not _is_splitter(cv) or not hasattr(cv, "ties"):
+    if not is_splitter(cv) or not hasattr(cv, "ties"):
         raise ValueError(
             "n_tie_orders is for a cv that holds out each user's latest rows, LeaveLastOut or "
             f"HistoryTruncation, got cv={_shown(cv)}; leave it out"
@@ -196,10 +196,6 @@ def _folds_of_orders(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int) -> li
             place = {"tie_order": order, "fold": number}
             folds.append(Fold(*_read_pair(pair, number, log.n_rows), splitter, place))
     return folds
-
-
-def _is_splitter(cv: Any) -> bool:
-    return hasattr(cv, "split") and not isinstance(cv, (str, bytes, type))
 
 
 def _read_pair(pair: Any, number: int, n_rows: int) -> tuple[Rows, Rows]:
@@ -227,13 +223,13 @@ def _read_pair(pair: Any, number: int, n_rows: int) -> tuple[Rows, Rows]:
 
 
 def _read_inner(cv: Any, inner_cv: Any) -> Any:
-    if inner_cv is None and not _is_splitter(cv):
+    if inner_cv is None and not is_splitter(cv):
         raise ValueError(
             "cv is a list of row numbers, which does not say how to divide the training rows for "
             "tuning; give inner_cv=, as in inner_cv=LeaveLastOut()"
         )
-    if inner_cv is not None and not _is_splitter(inner_cv):
-        raise ValueError(f"inner_cv must be a splitter such as LeaveLastOut(), got {inner_cv!r}")
+    if inner_cv is not None:
+        check_splitter(inner_cv, "inner_cv")
     return cv if inner_cv is None else inner_cv
 
 
@@ -257,10 +253,10 @@ def _facts(log: Log, folds: list[Fold], cv: Any, X: Any, y: Any) -> dict[str, An
     facts: dict[str, Any] = {
         "repeated_pairs": float(np.mean([log.in_training(f.train, f.test) for f in folds])),
         "unknown_users": float(1 - np.mean(known)),
-        "ties": getattr(cv, "ties", None) if _is_splitter(cv) else None,
+        "ties": getattr(cv, "ties", None) if is_splitter(cv) else None,
         "tied_users": None,
     }
-    if _is_splitter(cv) and hasattr(cv, "tied_users"):
+    if is_splitter(cv) and hasattr(cv, "tied_users"):
         tested = len(np.unique(log.users[folds[0].test]))
         facts["tied_users"] = {"n_tied": len(cv.tied_users(X, y)), "n_tested": tested}
     return facts
@@ -322,7 +318,6 @@ def _read_settings(
             f"search must name the recommenders, {list(recommenders)}; it lacks {lacking} and has "
             f"{unknown} besides. Give {{}} where there is nothing to tune"
         )
-    check_count(n_trials, "n_trials")
     return {
         name: draw_settings(estimator, _read_space(search[name], name), n_trials, random_state)
         for name, estimator in recommenders.items()

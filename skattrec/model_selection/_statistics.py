@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
-from skattrec.checks import check_count
+from skattrec.checks import check_count, check_switch
 
 Floats = NDArray[np.float64]
 
@@ -403,6 +403,7 @@ def friedman_nemenyi(
     at alpha = 0.05>
     """
     table = _read_scores(scores, metric)
+    check_switch(higher_is_better, "higher_is_better")
     if not isinstance(tie_tolerance, Real) or not 0 <= float(tie_tolerance) < np.inf:
         raise ValueError(f"tie_tolerance must be a number of 0 or more, got {tie_tolerance!r}")
     values = table.to_numpy(dtype=np.float64)

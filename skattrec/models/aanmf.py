@@ -41,7 +41,7 @@ from skattrec.explanation import (
 from skattrec.models._aanmf_network import AANMFModule, AttributeSide
 from skattrec.models._aanmf_scoring import AANMFScorer
 from skattrec.nn import SquaredLoss
-from skattrec.queries import Queries
+from skattrec.queries import Queries, label_codes, read_labels
 from skattrec.ratings import RatedPairs, RatingRecommender, who_rated_what
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -417,6 +417,8 @@ class AANMF(RatingRecommender):
         ValueError
             The model has no attributes; groups and pairs differ in number; a table of several
             fields; a missing label.
+        TypeError
+            `groups` is neither a table nor a list of labels that can be sorted.
 
         Examples
         --------
@@ -444,14 +446,11 @@ class AANMF(RatingRecommender):
             encoded = groups.encode(self._read_pairs(X)[1])
             rows = np.repeat(np.arange(n_pairs), np.diff(encoded.indptr[0]))
             return rows, encoded.values[0][encoded.indices[0]]
-        cells = pd.Series(list(groups), dtype=object)
-        if len(cells) != n_pairs:
-            raise ValueError(f"groups has {len(cells)} entries for {n_pairs} pairs")
+        cells = read_labels(groups, n_pairs, name="groups")
         empty = np.array([np.ndim(cell) > 0 and not len(cell) for cell in cells], dtype=bool)
         exploded = cells[~empty].explode()
-        if exploded.isna().any():
-            raise ValueError(f"groups has no label in row {exploded.index[exploded.isna()][0]}")
-        return exploded.index.to_numpy(), exploded.infer_objects().to_numpy()
+        codes, labels = label_codes(exploded, name="groups")
+        return exploded.index.to_numpy(), np.asarray(labels)[codes]
 
     def _look(self, queries: Queries, items: Codes) -> _Attention:
         """Run the forward pass over pairs, in blocks, and keep what it attended to."""

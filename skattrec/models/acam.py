@@ -35,7 +35,7 @@ from skattrec.masking import FieldMasking
 from skattrec.models._acam_network import ACAMModule
 from skattrec.models._acam_scoring import ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss
-from skattrec.queries import Queries
+from skattrec.queries import Queries, label_codes, read_labels
 from skattrec.training import (
     NeuralRecommender,
     probabilities,
@@ -377,7 +377,9 @@ class ACAM(WeightedFit, FieldMasking, NeuralRecommender):
         Raises
         ------
         ValueError
-            The model has no co-attention, or groups and pairs differ in number.
+            The model has no co-attention; groups and pairs differ in number; a missing label.
+        TypeError
+            `groups` is no list of labels that can be sorted.
         """
         check_is_fitted(self)
         if self.co_attention == "none":
@@ -389,11 +391,8 @@ class ACAM(WeightedFit, FieldMasking, NeuralRecommender):
         axes = list(self.fields_)
         if groups is None:
             return pd.DataFrame(maps.mean(axis=0), index=axes, columns=axes)
-        codes, labels = pd.factorize(pd.Series(groups), sort=True)
-        if len(codes) != len(maps):
-            raise ValueError(f"groups has {len(codes)} entries for {len(maps)} pairs")
-        if (codes < 0).any():
-            raise ValueError(f"groups has no label in row {int(np.flatnonzero(codes < 0)[0])}")
+        given = read_labels(groups, len(maps), name="groups")
+        codes, labels = label_codes(given, name="groups")
         means = [maps[codes == code].mean(axis=0) for code in range(len(labels))]
         frames = [pd.DataFrame(mean, index=axes, columns=axes) for mean in means]
         return pd.concat(frames, keys=list(labels))

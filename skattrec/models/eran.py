@@ -26,7 +26,9 @@ from skattrec.checks import (
     check_number,
     check_switches,
     check_widths,
+    is_word,
 )
+from skattrec.data.id_lists import read_id_list
 from skattrec.data.interactions import Codes, Interactions, shown
 from skattrec.explanation import (
     NONE_STANDS_OUT,
@@ -41,7 +43,7 @@ from skattrec.models._eran_graphs import ItemGraph
 from skattrec.models._eran_network import ERANModule, JointLoss
 from skattrec.models._eran_scoring import ERANScorer
 from skattrec.nn import PAIRWISE_FORMS
-from skattrec.queries import Queries, check_kind, read_id_list
+from skattrec.queries import Queries, check_kind
 from skattrec.training import (
     NeuralRecommender,
 )
@@ -444,11 +446,11 @@ class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
         check_number(self, "alpha", "net_weight", "beta", "cold_training")
         check_switches(self, "copurchase_network", "mask_isolated", "item_bias", "user_product")
         check_widths(self, "hidden")
-        if self.activity_weight not in (None, "auto"):
+        if not is_word(self.activity_weight, "auto"):
             try:
-                check_number(self, "activity_weight")
+                check_number(self, "activity_weight", optional=True)
             except ValueError as error:
-                raise ValueError(f"{error}, or 'auto', or None") from None
+                raise ValueError(f"{error}, or 'auto'") from None
         check_integer(self, "recon_sample", optional=True)
         if self.cold_training > 1:
             raise ValueError(f"cold_training={self.cold_training!r}; it must be in [0, 1]")
@@ -513,12 +515,17 @@ class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
         -------
         attention : DataFrame of shape (n_users, n_fields)
             Indexed by user; rows sum to 1, of users without a history they are NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `users` are no list of ids; an unknown user under the policy "error".
         """
         check_is_fitted(self)
-        ids = self.user_ids_ if users is None else self._read_users(users)
+        ids = self.user_ids_ if users is None else self._read_users(users, "users")
         scorer = cast(ERANScorer, self._scorer)
         with torch.inference_mode():
-            profiles = scorer.profiles(self._queries(ids))
+            profiles = scorer.profiles(self._queries(ids, name="users"))
         owners = profiles.histories.owners
         sums = np.zeros((len(ids), len(self.fields_)))
         np.add.at(sums, owners, profiles.attention.cpu().numpy())

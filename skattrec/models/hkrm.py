@@ -30,6 +30,7 @@ from skattrec.checks import (
     check_number,
     check_switches,
 )
+from skattrec.data.id_lists import read_id_list
 from skattrec.data.interactions import Codes, Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.explanation import Explanation, has_attributes, sentence, shares, top_past_item
@@ -37,7 +38,7 @@ from skattrec.masking import FieldMasking
 from skattrec.models._hkrm_batches import UserBlocks
 from skattrec.models._hkrm_network import DuetLoss, HKRMModule
 from skattrec.models._hkrm_scoring import HKRMScorer
-from skattrec.queries import Queries, read_id_list
+from skattrec.queries import Queries
 from skattrec.topk import next_to_zero
 from skattrec.training import (
     JudgedRows,

@@ -22,8 +22,14 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skattrec.batches import TrainingSet
-from skattrec.checks import check_choices, check_init_scale, check_integer, check_number
-from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_ids
+from skattrec.checks import (
+    check_choice,
+    check_choices,
+    check_init_scale,
+    check_integer,
+    check_number,
+)
+from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_id_column
 from skattrec.data.negatives import NegativeSampler
 from skattrec.data.notices import warn
 from skattrec.explanation import Explanation
@@ -482,7 +488,9 @@ class REDA(WeightedFit, NeuralRecommender):
         if frame.shape[1] != 2:
             raise ValueError(f"pairs has {frame.shape[1]} columns; it must have two items a row")
         left, right = (
-            self._encode_items(read_ids(frame.iloc[:, n], name="pairs", role="item"), name="pairs")
+            self._encode_items(
+                read_id_column(frame.iloc[:, n], name="pairs", role="item"), name="pairs"
+            )
             for n in range(2)
         )
         with torch.inference_mode():
@@ -513,15 +521,16 @@ class REDA(WeightedFit, NeuralRecommender):
         Raises
         ------
         ValueError
-            ``kind="memory"`` of a model without memory.
+            ``kind="memory"`` of a model without memory; an unknown user under the policy "error".
+        TypeError
+            `users` is no list of ids.
         """
         check_is_fitted(self)
-        if kind not in ("softmax", "memory"):
-            raise ValueError(f"kind={kind!r}; choose one of ('softmax', 'memory')")
+        check_choice(kind, "kind", ("softmax", "memory"))
         scorer = self._own_scorer
         if kind == "memory" and not scorer.module.n_memory:
             raise ValueError("n_memory=None: this model's relations are no distributions")
-        queries = self._queries(self._read_users(users), histories)
+        queries = self._queries(self._read_users(users, "users"), histories, name="users")
         with torch.inference_mode():
             profiles = scorer.profiles(scorer.users(queries).profile)
             means = scorer.mean_codes(profiles)

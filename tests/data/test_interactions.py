@@ -57,7 +57,7 @@ def rows_in_time_order(columns):
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "ndarray", "list"])
 def test_every_kind_of_table_is_read_alike(kind):
     columns = read_columns(table_of(kind, ROWS))
-    for found, (name, expected) in zip(columns, ROWS.items(), strict=True):
+    for found, (name, expected) in zip(columns[:3], ROWS.items(), strict=True):
         assert found.tolist() == expected, name
     assert columns.items.dtype.kind == columns.timestamps.dtype.kind == "i"
 
@@ -81,7 +81,7 @@ def test_without_a_column_of_that_name_there_are_no_timestamps(kind):
 def test_other_tables_are_read_by_position(kind):
     table = table_of(kind, {"who": [1, 2], "what": [3, 4], "when": [5, 6], "more": ["x", "y"]})
     columns = read_columns(table)
-    assert [column.tolist() for column in columns] == [[1, 2], [3, 4], [5, 6]]
+    assert [column.tolist() for column in columns[:3]] == [[1, 2], [3, 4], [5, 6]]
     two = read_columns(table_of(kind, {"who": [1, 2], "what": [3, 4]}))
     assert two.timestamps is None
 
