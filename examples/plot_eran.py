@@ -62,8 +62,8 @@ print("show to", users[0][:10])
 print(f"{len(liked & set(users[0]))} of the {len(liked)} who liked it are among the first 50")
 
 # %%
-# And why these. The sentence names the field with the most attention, and the nearest past film
-# that shares a value of it.
+# And why these. The sentence names the field whose attention stands out and the nearest past film
+# that shares a value of it; if none stands out, what the nearest past film has in common.
 
 told = model.explain([[user, film] for user in users[0][:5]], item_names=names)
 print(told)

@@ -41,7 +41,7 @@ from skattrec.data.interactions import (
 from skattrec.data.names import check_user_column
 from skattrec.explanation import Explanation
 from skattrec.learning import Learning
-from skattrec.queries import Queries, has_rows, is_table, listed, read_id_list
+from skattrec.queries import Queries, has_rows, listed
 from skattrec.similar import SimilarItems
 from skattrec.topk import row_blocks, top_k
 

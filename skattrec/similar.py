@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skattrec.candidates import as_rows, frame_kind
 from skattrec.checks import check_choice, check_count
+from skattrec.data.id_lists import read_id_list
 from skattrec.data.interactions import Codes, shown
-from skattrec.queries import check_kind, read_id_list
+from skattrec.queries import check_kind
 from skattrec.questions import Questions
 from skattrec.topk import row_blocks, top_k
 
