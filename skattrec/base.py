@@ -25,19 +25,17 @@ from skattrec.checks import (
     check_switch,
 )
 from skattrec.data.attribute_forms import TableName
-from skattrec.data.id_lists import is_table, read_id_list
-from skattrec.data.interactions import (
-    Codes,
-    Interactions,
-    ItemLists,
+from skattrec.data.columns import (
     as_frame,
     has_columns,
     kind_of,
     read_columns,
     read_id_column,
     refuse_matrix,
-    shown,
 )
+from skattrec.data.id_lists import is_table, read_id_list
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.data.names import check_user_column
 from skattrec.explanation import Explanation
 from skattrec.learning import Learning

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import Codes, ItemLists, has_columns, shown
+from skattrec.data.columns import has_columns
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes, ItemLists
 from skattrec.queries import Queries
 from skattrec.topk import row_blocks, top_k
 

@@ -15,16 +15,14 @@ from skattrec.candidates import frame_kind
 from skattrec.checks import check_choices, check_ratings, check_threshold
 from skattrec.data.attribute_signs import check_ids
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
-from skattrec.data.interactions import (
-    Interactions,
-    Vocabulary,
-    as_dtype,
+from skattrec.data.columns import (
     check_positions,
     has_columns,
     read_columns,
     read_target,
     warn_if_all_liked,
 )
+from skattrec.data.interactions import Interactions, Vocabulary, as_dtype
 from skattrec.data.weights import read_weights
 from skattrec.queries import listed
 from skattrec.questions import Questions

@@ -10,15 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skattrec.data.columns import as_frame, has_columns, refuse_shape
 from skattrec.data.id_lists import is_list
-from skattrec.data.interactions import (
-    Codes,
-    ItemLists,
-    as_frame,
-    has_columns,
-    refuse_shape,
-    shown,
-)
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes, ItemLists
 
 
 @dataclass(frozen=True)

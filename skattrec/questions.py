@@ -12,15 +12,10 @@ from numpy.typing import NDArray
 
 from skattrec.candidates import Candidates, CommonCandidates, OwnCandidates
 from skattrec.data.attributes import EncodedAttributes
+from skattrec.data.columns import read_columns
 from skattrec.data.id_lists import is_table, read_id_list
-from skattrec.data.interactions import (
-    Codes,
-    ItemLists,
-    Vocabulary,
-    joined,
-    read_columns,
-    shown,
-)
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes, ItemLists, Vocabulary, joined
 from skattrec.data.notices import warn
 from skattrec.queries import Queries, check_kind, has_rows
 from skattrec.topk import row_blocks

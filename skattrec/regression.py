@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from skattrec.data.interactions import read_target
+from skattrec.data.columns import read_target
 from skattrec.data.weights import read_weights
 
 

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from skattrec.candidates import as_rows, frame_kind
 from skattrec.checks import check_choice, check_count
 from skattrec.data.id_lists import read_id_list
-from skattrec.data.interactions import Codes, shown
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes
 from skattrec.queries import check_kind
 from skattrec.questions import Questions
 from skattrec.topk import row_blocks, top_k

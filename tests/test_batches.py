@@ -12,7 +12,8 @@ from skattrec.batches import (
     TrainingSet,
 )
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Interactions, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions
 from skattrec.data.negatives import NegativeSampler
 from skattrec.nn.losses import NO_CANDIDATE
 

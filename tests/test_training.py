@@ -14,7 +14,8 @@ from torch import nn
 
 from skattrec import AANMF, ACAM, BPRMF, ERAN, FM, HKRM, REDA
 from skattrec.batches import Batch, BatchIterator, TrainingSet
-from skattrec.data.interactions import Interactions, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions
 from skattrec.datasets import make_preferences
 from skattrec.queries import Queries
 from skattrec.training import (

@@ -17,13 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import (
-    ItemLists,
-    Vocabulary,
-    has_columns,
-    read_id_column,
-    read_ids,
-)
+from skattrec.data.columns import has_columns, read_id_column, read_ids
+from skattrec.data.interactions import ItemLists, Vocabulary
 
 _ID_COLUMNS = ("item", "user", "entity")
 _TRIPLE_COLUMNS = ("entity", "field", "value")

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import ItemLists, Vocabulary, shown
+from skattrec.data.ids import shown
+from skattrec.data.interactions import ItemLists, Vocabulary
 from skattrec.data.notices import warn
 
 if TYPE_CHECKING:

@@ -18,16 +18,10 @@ from scipy import sparse
 
 from skattrec.checks import local_path
 from skattrec.data.attributes import AttributeTable
+from skattrec.data.columns import as_frame, has_columns, read_id_column, read_ids, read_target
 from skattrec.data.delimited import INTEGER, DelimitedFile, check_present, is_integer
 from skattrec.data.id_lists import is_list, read_id_list
 from skattrec.data.ids import shown
-from skattrec.data.interactions import (
-    as_frame,
-    has_columns,
-    read_id_column,
-    read_ids,
-    read_target,
-)
 from skattrec.data.notices import warn
 
 _PARQUET = (".parquet", ".pq")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import has_columns, read_id_column
+from skattrec.data.columns import has_columns, read_id_column
 
 
 def is_table(X: Any) -> bool:

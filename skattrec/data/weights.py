@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skattrec.data.interactions import shown
+from skattrec.data.ids import shown
 
 # beyond these, squares and single precision under- or overflow
 _LEAST, _MOST = 1e-30, 1e30

@@ -17,8 +17,10 @@ from scipy import sparse
 
 from skattrec.checks import check_switch
 from skattrec.data.attributes import AttributeTable, EncodedAttributes
+from skattrec.data.columns import read_columns, read_id_column
 from skattrec.data.id_lists import read_id_list
-from skattrec.data.interactions import Vocabulary, read_columns, read_id_column, shown
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Vocabulary
 from skattrec.metrics._profile import Floats, Ints
 
 LIST_METRICS = ("coverage", "gini", "novelty", "diversity")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils import column_or_1d
 
-from skattrec.data.interactions import Columns, ItemLists, Vocabulary, as_dtype, read_columns
+from skattrec.data.columns import Columns, read_columns
+from skattrec.data.interactions import ItemLists, Vocabulary, as_dtype
 from skattrec.metrics._beyond import item_popularity
 from skattrec.metrics._profile import Ints
 

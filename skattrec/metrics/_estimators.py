@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from skattrec.data.interactions import read_columns
+from skattrec.data.columns import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics._candidates import (
     JudgedRows,

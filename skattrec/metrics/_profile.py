@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skattrec.data.interactions import Vocabulary, read_column, read_id_column
+from skattrec.data.columns import read_column, read_id_column
+from skattrec.data.interactions import Vocabulary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

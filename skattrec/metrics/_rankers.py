@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 
-from skattrec.data.interactions import ItemLists, Vocabulary, read_columns, shown
+from skattrec.data.columns import read_columns
+from skattrec.data.ids import shown
+from skattrec.data.interactions import ItemLists, Vocabulary
 from skattrec.metrics._beyond import best_candidates
 from skattrec.metrics._candidates import (
     JudgedRows,

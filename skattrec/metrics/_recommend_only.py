@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skattrec.data.interactions import ItemLists, Vocabulary, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import ItemLists, Vocabulary
 
 
 class RecommendOnly:

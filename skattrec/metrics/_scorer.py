@@ -23,13 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skattrec.checks import check_choices, check_splitter, check_threshold
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import (
-    Vocabulary,
-    as_frame,
-    check_positions,
-    read_columns,
-    read_target,
-)
+from skattrec.data.columns import as_frame, check_positions, read_columns, read_target
+from skattrec.data.interactions import Vocabulary
 from skattrec.metrics._beyond import (
     LIST_METRICS,
     ListMetric,

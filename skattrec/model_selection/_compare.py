@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from skattrec.checks import check_count, check_n_jobs, check_switch
-from skattrec.data.interactions import read_columns
+from skattrec.data.columns import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer
 from skattrec.model_selection._comparison import Comparison

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skattrec.checks import check_choices, check_count, check_seed, check_switches, draw_seed
-from skattrec.data.interactions import Codes, Vocabulary, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Codes, Vocabulary
 from skattrec.model_selection._splitter import InteractionSplit, Log, id_hashes, scramble
 
 

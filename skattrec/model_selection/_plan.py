@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import _safe_indexing
 
 from skattrec.checks import check_count, check_seed, check_splitter, is_splitter
-from skattrec.data.interactions import read_columns
+from skattrec.data.columns import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer, UnknownUserWarning
 from skattrec.model_selection._runs import Rows

@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
 from skattrec._version import __version__
-from skattrec.data.interactions import as_frame, read_target
+from skattrec.data.columns import as_frame, read_target
 from skattrec.model_selection._tasks import Task
 
 Rows = NDArray[np.int64]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skattrec.checks import check_choices, check_count, check_seed, check_threshold, draw_seed
-from skattrec.data.interactions import Codes, read_target
+from skattrec.data.columns import read_target
+from skattrec.data.interactions import Codes
 from skattrec.data.notices import warn
 from skattrec.model_selection._splitter import (
     Hashes,

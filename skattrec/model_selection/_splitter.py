@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length
 
-from skattrec.data.interactions import Codes, Columns, Vocabulary, read_columns
+from skattrec.data.columns import Columns, read_columns
+from skattrec.data.interactions import Codes, Vocabulary
 from skattrec.data.notices import warn
 
 Hashes = NDArray[np.uint64]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 from sklearn.pipeline import Pipeline
 
-from skattrec.data.interactions import read_columns, read_target
+from skattrec.data.columns import read_columns, read_target
 from skattrec.metrics import RankingScorer
 from skattrec.metrics._candidates import predict_scores, user_index
 

@@ -29,7 +29,8 @@ from skattrec.checks import (
     is_word,
 )
 from skattrec.data.id_lists import read_id_list
-from skattrec.data.interactions import Codes, Interactions, shown
+from skattrec.data.ids import shown
+from skattrec.data.interactions import Codes, Interactions
 from skattrec.explanation import (
     NONE_STANDS_OUT,
     Explanation,

@@ -29,7 +29,8 @@ from skattrec.checks import (
     check_integer,
     check_number,
 )
-from skattrec.data.interactions import Codes, Interactions, ItemLists, as_frame, read_id_column
+from skattrec.data.columns import as_frame, read_id_column
+from skattrec.data.interactions import Codes, Interactions, ItemLists
 from skattrec.data.negatives import NegativeSampler
 from skattrec.data.notices import warn
 from skattrec.explanation import Explanation

@@ -10,7 +10,8 @@ from sklearn.base import clone
 from skattrec import BPRMF, Popularity
 from skattrec.baselines._candidates import BPRLoss, Candidates, by_popularity
 from skattrec.baselines.bprmf import BPRMFModule, BPRMFScorer
-from skattrec.data.interactions import Columns, Interactions, ItemLists
+from skattrec.data.columns import Columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut

@@ -15,7 +15,8 @@ from skattrec.baselines._candidates import LabelledCandidates
 from skattrec.baselines._fm_network import FMModule, Past, Side
 from skattrec.baselines._fm_scoring import FMScorer
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Columns, Interactions, ItemLists
+from skattrec.data.columns import Columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 from skattrec.model_selection import LeaveLastOut

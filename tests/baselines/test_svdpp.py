@@ -6,7 +6,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from skattrec import BiasRating, SVDpp
 from skattrec.baselines.svdpp import SVDppModule
-from skattrec.data.interactions import Interactions, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions
 from skattrec.datasets import make_preferences
 from skattrec.nn import SquaredLoss
 from skattrec.nn.incidence import Incidence

@@ -13,7 +13,8 @@ from scipy import sparse
 
 from skattrec import AttributeTable, Popularity, from_csr, read_attributes, read_log
 from skattrec.data import delimited
-from skattrec.data.interactions import Interactions, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions
 
 MOVIELENS = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "timestamp"}
 ROWS = "1,31,2.5,1260759144\n1,1029,3.0,1260759179\n7,31,5,1260759182\n"

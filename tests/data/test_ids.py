@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skattrec.data.columns import read_columns
 from skattrec.data.ids import check_ids
-from skattrec.data.interactions import Interactions, read_columns
+from skattrec.data.interactions import Interactions
 
 
 def column(*ids):

@@ -11,17 +11,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skattrec.data.interactions import (
-    Columns,
-    Interactions,
-    ItemLists,
-    Vocabulary,
-    as_frame,
-    joined,
-    read_columns,
-    read_ids,
-    read_target,
-)
+from skattrec.data.columns import Columns, as_frame, read_columns, read_ids, read_target
+from skattrec.data.interactions import Interactions, ItemLists, Vocabulary, joined
 
 ROWS = {"user": ["b", "a", "b"], "item": [30, 10, 20], "timestamp": [3, 1, 2]}
 

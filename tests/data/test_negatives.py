@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import chisquare
 
-from skattrec.data.interactions import Interactions, ItemLists, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.data.negatives import NegativeSampler, PartnerSampler
 
 

@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skattrec.data.interactions import Vocabulary, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Vocabulary
 from skattrec.metrics import RankingScorer, auc, make_ranking_scorer, ndcg_at_k, reciprocal_rank
 
 

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skattrec import ACAM
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Interactions, ItemLists, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.models.acam import ACAMModule, ACAMScorer
 from skattrec.nn import BinaryLoss, SoftmaxLoss

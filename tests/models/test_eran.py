@@ -11,7 +11,8 @@ from sklearn import config_context
 
 from skattrec import ERAN
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Interactions, ItemLists, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.models import _eran_batches
 from skattrec.models._eran_batches import ERANTriples

@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from skattrec import HKRM
 from skattrec.data.attributes import AttributeTable
-from skattrec.data.interactions import Columns, Interactions, ItemLists, read_columns
+from skattrec.data.columns import Columns, read_columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.data.negatives import NegativeSampler
 from skattrec.datasets import make_preferences
 from skattrec.inspection import field_deletion

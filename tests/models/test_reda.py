@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from skattrec import REDA
-from skattrec.data.interactions import Interactions, ItemLists, read_columns
+from skattrec.data.columns import read_columns
+from skattrec.data.interactions import Interactions, ItemLists
 from skattrec.datasets import make_preferences
 from skattrec.models import reda
 from skattrec.models._reda_batches import RelationTriples
