@@ -230,7 +230,7 @@ class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
     >>> items.shape
     (2, 3)
     >>> print(model.explain([["u000", items[0, 0]]]))
-    We recommend i... because it is similar to i... on ...
+    We recommend i... because it is similar to i...
 
     Whom to show a film that is not out yet:
 
