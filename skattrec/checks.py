@@ -53,12 +53,20 @@ def check_finite(value: Any, name: str, **bounds: Any) -> float:
     check_scalar(value, name, Real, **bounds)
     if not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; give a float")
-    size: Any = abs(value)
-    if not size < np.inf:
+    number = _float(value)
+    if not np.isfinite(number):
         raise ValueError(f"{name}={value!r}; it must be a finite number")
-    if size > MOST:
+    if abs(number) > MOST:
         raise ValueError(f"{name}={value!r}; it must be at most {MOST:g} in size")
-    return float(value)
+    return number
+
+
+def _float(value: Any) -> float:
+    """Return a number as a float: narrower ones of numpy cannot be compared with large bounds."""
+    try:
+        return float(value)
+    except OverflowError:  # an integer that no float can hold
+        return np.inf if value > 0 else -np.inf
 
 
 def check_ratings(y: NDArray[np.float64]) -> None:
@@ -126,7 +134,7 @@ def check_number(
         if isinstance(value, bool) or not number or not 0 <= value < np.inf or not (zero or value):
             least = ("not negative" if zero else "positive") + (", or None" if optional else "")
             raise ValueError(f"{name}={value!r}; it must be a finite number and {least}")
-        if value > most:
+        if _float(value) > most:
             raise ValueError(f"{name}={value!r}; it must be at most {most:g}")
 
 

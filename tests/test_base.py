@@ -736,3 +736,32 @@ def test_every_row_of_a_rating_model_counts_and_users_are_known_by_attributes():
 def test_a_rating_model_needs_y():
     with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
         MeanOfGroup(GROUPS).fit([["ann", "jaws"]])
+
+
+@pytest.mark.parametrize(
+    "name", ["exclude_items", "exclude_interactions", "histories", "candidates"]
+)
+@pytest.mark.parametrize("value", [np.array(2), list, [["a", "b"], ["c"]], {"a"}], ids=repr)
+def test_what_has_no_rows_is_named(popularity, name, value):
+    with pytest.raises((TypeError, ValueError), match=rf"(?<!\w){name}(?!\w)"):
+        popularity.recommend(["ann"], n_recommendations=1, **{name: value})
+
+
+@pytest.mark.parametrize("items", [[["a", "b"], ["c"]], 3, {"jaws"}, np.array("jaws"), "jaws"])
+def test_items_to_find_users_for_are_a_list(popularity, items):
+    with pytest.raises(TypeError, match="items must be a list or an array of item ids"):
+        popularity.recommend_users(items)
+
+
+def test_any_kind_of_integer_is_a_number_of_recommendations(popularity):
+    found, wanted = (
+        popularity.recommend(["ann"], n_recommendations=n, on_short="pad")[0]
+        for n in (np.uint64(3), 3)
+    )
+    assert_array_equal(found, wanted)
+
+
+def test_booleans_are_no_ids_of_a_log_of_numbers():
+    numbers = Popularity().fit([[1, 2], [3, 4], [3, 1]])
+    with pytest.raises(ValueError, match="item ids in items are booleans such as True, but those"):
+        numbers.recommend_users([True], n_recommendations=1)

@@ -103,3 +103,30 @@ def test_any_kind_of_integer_counts_averaged_epochs():
     ratings = [1 + i % 5 for i in range(35)]
     expected = SVDpp(embedding_dim=2, max_epochs=2, n_averaged=2, random_state=0).fit(X, ratings)
     np.testing.assert_array_equal(model.fit(X, ratings).predict(X), expected.predict(X))
+
+
+def test_training_that_diverges_names_what_is_far_from_its_default():
+    model = HKRM(query_exponent=100, n_negatives=50, max_epochs=1, random_state=0)
+    with pytest.raises(ValueError, match=r"diverged .* from its default \(query_exponent=100\)"):
+        model.fit(X)
+
+
+@pytest.mark.parametrize("value", [10**20, 1e16, 1e308])
+def test_numbers_that_leave_nothing_of_others_are_named(value):
+    with pytest.raises(ValueError, match=r"^regularization=.*; it must be at most 1e\+15"):
+        fit(regularization=value)
+
+
+def test_weights_whose_products_overflow_are_divergence():
+    with pytest.raises(ValueError, match=r"training diverged in epoch 1: .* Lower lr=1e\+20"):
+        fit(lr=10**20)
+
+
+def test_counts_that_no_library_can_hold_are_named():
+    with pytest.raises(ValueError, match=r"^embedding_dim=.*; it must be at most 2147483647"):
+        fit(embedding_dim=10**20)
+
+
+@pytest.mark.parametrize("exponent", [1e15, np.uint64(3)])
+def test_large_exponents_of_popularity_draw_the_most_popular(exponent):
+    assert np.isfinite(fit(popularity_exponent=exponent).predict(X)).all()

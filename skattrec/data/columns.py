@@ -243,14 +243,14 @@ def as_frame(X: Any, *, name: str = "X", infer: bool = True) -> pd.DataFrame:
     native = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(native, nw.DataFrame):
         return pd.DataFrame({label: native[label].to_numpy() for label in native.columns})
-    if X is None or isinstance(X, (str, bytes, dict)) or hasattr(X, "collect"):
+    if X is None or isinstance(X, (str, bytes, dict, type)) or hasattr(X, "collect"):
         raise TypeError(
             f"{name} is a {type(X).__name__}; give a pandas, polars or pyarrow frame "
             "(collected), or an array of rows"
         )
     if not hasattr(X, "dtype") and not sparse.issparse(X):
         # numpy would turn the mixed rows of a list into strings
-        rows = list(X) if hasattr(X, "__iter__") and not isinstance(X, (str, bytes)) else X
+        rows = list(X) if hasattr(X, "__iter__") else X
         try:
             X = np.array(rows, dtype=object)
         except ValueError as error:  # arrays as cells, of different shapes

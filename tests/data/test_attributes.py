@@ -504,3 +504,34 @@ def test_extend_refuses_a_field_that_the_table_lacks():
     table = AttributeTable({"genre": {1: "a"}})
     with pytest.raises(ValueError, match="field 'mood', but the fields are \\['genre'\\]"):
         table.extend(AttributeTable({"mood": {3: "dark"}}))
+
+
+ISBN = pd.Series([34545104, "0034545104"], dtype=object)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"genre": ["a", "b"]}, index=pd.Index(ISBN)),
+        pd.DataFrame({"item": ISBN, "genre": ["a", "b"]}),
+        pd.DataFrame({"entity": ISBN, "field": ["genre"] * 2, "value": ["a", "b"]}),
+        {"genre": {34545104: "a", "0034545104": "b"}},
+        {"genre": {34545104: "a"}, "year": {"0034545104": "b"}},
+    ],
+    ids=["index", "column", "triples", "dict", "dict of two fields"],
+)
+def test_ids_in_two_forms_are_refused(data):
+    with pytest.raises(ValueError, match=r"ids of mixed types: 34545104 and '0034545104' are eq"):
+        AttributeTable(data)
+
+
+def test_further_rows_with_ids_in_another_form_are_refused():
+    table = AttributeTable({"genre": {"0034545104": "a", "0000000002": "b"}})
+    with pytest.raises(ValueError, match="item_attributes and the table of fit has item ids of"):
+        table.extend({"genre": {34545104: "a"}})
+    assert len(table.extend({"genre": {"0034545105": "a"}}).ids) == 3
+
+
+def test_ids_of_fields_are_joined_as_they_are():
+    table = AttributeTable({"genre": {2**62: "a"}, "year": {2**63: "b"}})
+    assert table.ids.tolist() == [2**62, 2**63]  # numpy would make floats of both

@@ -493,3 +493,87 @@ def test_what_is_no_matrix_of_users_and_items(matrix, ids, error, message):
         matrix = sparse.csr_array(matrix)
     with pytest.raises(error, match=message):
         from_csr(matrix, **ids)
+
+
+TEXT_OPTIONS = {
+    "delimiter": ",",
+    "names": ["userId", "movieId"],
+    "encoding": "latin-1",
+    "quotechar": None,
+    "id_dtype": str,
+}
+
+
+@pytest.mark.parametrize("name", TEXT_OPTIONS)
+@pytest.mark.parametrize("kind", ["frame", "Parquet file"])
+def test_what_says_how_text_is_read_is_refused_elsewhere(tmp_path, kind, name):
+    frame = pd.DataFrame({"user": [1, 2], "item": [3, 4], "genre": ["a", "b"]})
+    source, option = frame, {name: TEXT_OPTIONS[name]}
+    if kind != "frame":
+        source = tmp_path / "log.parquet"
+        frame.to_parquet(source)
+    with pytest.raises(ValueError, match=f"is a {kind}, and {name} says how a text file"):
+        read_log(source, **option)
+    with pytest.raises(ValueError, match=f"is a {kind}, and {name} says how a text file"):
+        read_attributes(source, id="item", columns=["genre"], **option)
+    with pytest.raises(ValueError, match=f"is a {kind}, and missing says"):
+        read_attributes(source, id="item", columns=["genre"], missing=["NA"])
+    with pytest.raises(ValueError, match=f"is a {kind}, and date_format says"):
+        read_log(source, timestamp="genre", date_format="%Y")
+    # the defaults may be written out
+    X, _ = read_log(source, encoding="utf-8", quotechar="auto", delimiter=None)
+    assert X["item"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"delimiter": {}}, ValueError, r"delimiter=\{\}"),
+        ({"quotechar": -1}, ValueError, "quotechar=-1"),
+        ({"quotechar": "''"}, ValueError, "quotechar=\"''\""),
+        ({"delimiter": "::", "quotechar": '"'}, ValueError, r"quotechar='\"', but cells between"),
+        ({"encoding": 3}, ValueError, "encoding=3"),
+        ({"id_dtype": pd.Series([1, 2])}, ValueError, "id_dtype="),
+        ({"names": "ab"}, TypeError, "names must be a list of str, got 'ab'"),
+        ({"names": [1, 2]}, TypeError, "names must be a list of str, and has 1"),
+        ({"date_format": "%Y"}, ValueError, "date_format='%Y' is the form of"),
+        ({"date_format": 3}, TypeError, "date_format=3"),
+    ],
+)
+def test_options_of_another_kind_are_named(write, options, error, message):
+    with pytest.raises(error, match=message):
+        read_log(write("user::item\n1::2\n"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"a": 1}}, r"columns must be a list of str, got \{'a': 1\}"),
+        ({"columns": "decade"}, "columns must be a list of str, got 'decade'"),
+        ({"columns": np.int8(2)}, "columns must be a list of str"),
+        ({"columns": ["decade", 2]}, "columns must be a list of str, and has 2"),
+        ({"missing": "NA"}, "missing must be a list of str, got 'NA'"),
+        ({"id": 3}, "id=3; it must be the name of a column"),
+        ({"separators": pd.Series(["|"])}, "separators must be a dict"),
+        ({"columns": ["decade"], "one_hot": [1]}, "one_hot must be a dict"),
+    ],
+    ids=str,
+)
+def test_names_of_columns_are_lists_of_str(write, options, message):
+    with pytest.raises(TypeError, match=message):
+        read_attributes(write(MOVIES), **({"id": "movieId"} | options))
+
+
+@pytest.mark.parametrize(
+    "ids", [pd.DataFrame({"a": [1]}), 3, {"a"}, np.zeros((3, 1)), "abc"], ids=repr
+)
+def test_ids_of_a_matrix_are_a_list(ids):
+    with pytest.raises(TypeError, match="user_ids must be a list or an array of user ids"):
+        from_csr(sparse.csr_array(DENSE), user_ids=ids)
+
+
+def test_ids_of_a_frame_in_two_forms_are_refused():
+    frame = pd.DataFrame({"isbn": pd.Series([34545104, "0034545104"], dtype=object), "g": "ab"})
+    frame["g"] = ["a", "b"]
+    with pytest.raises(ValueError, match="source has entity ids of mixed types: 34545104 and"):
+        read_attributes(frame, id="isbn")

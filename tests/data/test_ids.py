@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skattrec.data.columns import read_columns
+from skattrec.data.columns import read_columns, read_id_column
 from skattrec.data.ids import check_ids
 from skattrec.data.interactions import Interactions
 
@@ -110,3 +110,31 @@ def test_text_that_is_no_unicode_is_named(table):
 def test_a_container_is_named_with_its_row():
     with pytest.raises(TypeError, match=r"row 1 holds \['b'\] \(user ids of X\)"):
         check_ids(column("a", ["b"]), name="X", role="user")
+
+
+def categorical(ids):
+    codes = range(len(ids))
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(ids, dtype=object)))
+
+
+@pytest.mark.parametrize("kind", [np.array, categorical, lambda ids: column(*ids)])
+def test_halves_of_a_pair_are_found_whatever_pandas_says(kind):
+    with pytest.raises(ValueError, match=r"^users has, among its user ids, .* row 2: 'c\\udc00'"):
+        read_id_column(kind(["a", "b", "c\udc00"]), name="users", role="user")
+    # a whole pair is a character
+    ids = ["\U0001f600", "b", "c"]
+    assert read_id_column(kind(ids), name="users", role="user").tolist() == ids
+
+
+def test_a_half_in_a_later_part_has_its_own_row(monkeypatch):
+    monkeypatch.setattr("skattrec.data.ids._CHUNK", 2)
+    with pytest.raises(ValueError, match="in row 4:"):
+        read(column("a", 1, "b", None, "\ud800"))
+
+
+@pytest.mark.parametrize(
+    "id_", [("a", 1), frozenset("a"), {"a"}, ["a"], {"a": 1}, slice(1)], ids=repr
+)
+def test_containers_are_no_ids_and_the_column_is_named(id_):
+    with pytest.raises(TypeError, match=r"row 1 holds .*\(item ids of X\)"):
+        read_columns(pd.DataFrame({"user": [1, 2], "item": column("a", id_)}))

@@ -781,3 +781,31 @@ def test_relative_weights_have_a_mean_of_1_and_are_none_where_all_are_alike():
     assert log.relative_weights(rows) is None
     assert log.relative_weights(np.zeros(4, dtype=bool)) is None
     assert Interactions(columns).relative_weights(np.arange(4)) is None
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1j, 2], "Complex data not supported: y holds complex"),
+        (np.array([1j, 2]), "Complex data not supported: y holds complex"),
+        (1j, "Complex data not supported: y holds complex"),
+        (3, r"y should be a 1d array with one value a row: got an array of shape \(\)"),
+        ([[1, 2], [3, 4]], r"y should be a 1d array .* shape \(2, 2\)"),
+        ([[1], [2, 3]], "y should be a 1d array"),
+    ],
+    ids=repr,
+)
+def test_a_target_of_another_kind_is_named(y, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        read_target(y, 2)
+
+
+def test_a_table_of_arrays_of_several_shapes_is_named():
+    with pytest.raises(ValueError, match=r"^pairs is no table"):
+        as_frame([[np.zeros((2, 2)), np.zeros((2, 3))]], name="pairs")
+
+
+def test_any_kind_of_integer_is_a_length():
+    log = Interactions(read_columns([[1, 1], [1, 2], [1, 3]]))
+    for length in (np.uint64(2), np.int8(2)):
+        assert log.histories(length)[0].tolist() == log.histories(2)[0].tolist()

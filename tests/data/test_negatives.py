@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from skattrec.data.columns import read_columns
 from skattrec.data.interactions import Interactions, ItemLists
-from skattrec.data.negatives import NegativeSampler, PartnerSampler
+from skattrec.data.negatives import NegativeSampler, PartnerSampler, powers
 
 
 def keys_of(matrix):
@@ -204,3 +204,13 @@ def test_each_other_item_is_as_likely_in_each_column(liked):
 def test_users_with_few_others_get_minus_one_at_the_end(liked):
     partners = PartnerSampler(liked).sample(np.array([4, 5, 6]), 2, np.random.default_rng(0))
     assert_array_equal(partners, [[12, -1], [10, -1], [-1, -1]])
+
+
+@pytest.mark.parametrize("exponent", [1e300, 10**15, np.uint64(2000)])
+def test_a_power_too_large_for_floats_draws_the_most_popular(exponent):
+    assert powers(np.array([1, 4, 2]), exponent).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_powers_are_exact_where_they_fit():
+    assert powers(np.array([1, 4, 9]), 0.5).tolist() == [1.0, 2.0, 3.0]
+    assert powers(np.array([3, 2]), np.int8(2)).tolist() == [9.0, 4.0]

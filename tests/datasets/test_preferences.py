@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,3 +206,19 @@ def test_arrays_on_request(log):
 def test_parameters_out_of_range(parameters, error, message):
     with pytest.raises(error, match=message):
         make_preferences(**parameters)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["n_interactions_per_user", "preference_strength", "multi_valued", "popularity_exponent"],
+)
+def test_fractions_are_refused_by_name(name):
+    with pytest.raises(TypeError, match=rf"{name}=Fraction\(1, 1\)"):
+        make_preferences(5, random_state=0, **{name: Fraction(1, 1)})
+
+
+def test_any_kind_of_integer_is_a_number():
+    sizes = {"n_users": 5, "n_items": 12, "n_values": 3, "n_interactions_per_user": 3}
+    plain = make_preferences(**sizes, random_state=0).data
+    unsigned = {name: np.uint64(size) for name, size in sizes.items()}
+    assert make_preferences(**unsigned, random_state=0).data.equals(plain)

@@ -195,3 +195,33 @@ def test_what_does_not_fit_is_refused():
     scorer = make_ranking_scorer("diversity@2", item_attributes=FILMS.loc[["d", "e"]])
     with pytest.raises(ValueError, match="no user gets two items that item_attributes describes"):
         scorer(Fixed().fit(TRAIN), [["x", "b"]])
+
+
+LISTS_OF_ALL = [
+    lambda lists: catalogue_coverage(lists, ["a", "b"]),
+    lambda lists: exposure_gini(lists, ["a", "b"]),
+    lambda lists: novelty(lists, [["u", "a"], ["u", "b"]]),
+    lambda lists: intra_list_diversity(lists, {"genre": {"a": "x", "b": "y"}}),
+]
+
+
+@pytest.mark.parametrize("compute", LISTS_OF_ALL)
+@pytest.mark.parametrize("lists", [[], -1, {}, ["a", "b"], [["a", "b"], ["a"]], [[]], np.inf])
+def test_lists_are_rows_of_equal_length(compute, lists):
+    with pytest.raises(ValueError, match=r"^recommended must h"):
+        compute(lists)
+
+
+@pytest.mark.parametrize("compute", [catalogue_coverage, exposure_gini])
+@pytest.mark.parametrize("catalogue", [0, {}, "ab", [["a"]], None])
+def test_a_catalogue_is_a_list(compute, catalogue):
+    with pytest.raises(TypeError, match="catalogue must be a list or an array of item ids"):
+        compute([["a", "b"]], catalogue)
+
+
+@pytest.mark.parametrize("average", [-1, "", pd.DataFrame(), np.zeros(2)])
+def test_average_is_a_switch(average):
+    with pytest.raises(ValueError, match=r"^average="):
+        novelty([["a"]], [["u", "a"]], average=average)
+    with pytest.raises(ValueError, match=r"^average="):
+        intra_list_diversity([["a", "b"]], {"genre": {"a": "x", "b": "y"}}, average=average)

@@ -4,6 +4,7 @@ from itertools import chain, permutations, product
 
 import ir_measures
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -384,3 +385,44 @@ def test_lengths_that_differ_are_named():
         reciprocal_rank([1, 0], [1, 2, 3])
     with pytest.raises(ValueError, match=r"groups has 1 row\(s\) and y_true 2"):
         reciprocal_rank([1, 0], [1, 2], groups=["u"])
+
+
+@pytest.mark.parametrize("average", [-1, 1, "", None, np.array([True, False]), pd.DataFrame()])
+@pytest.mark.parametrize("metric", [ndcg_at_k, auc, reciprocal_rank])
+def test_average_is_a_switch(metric, average):
+    with pytest.raises(ValueError, match=r"^average="):
+        metric([1, 0], [0.9, 0.1], average=average)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (2, "groups should be a 1d array with one value a row"),
+        ([[1, 2], [3, 4]], "groups should be a 1d array"),
+        ([1j, 2], "groups holds complex"),
+        ([34545104, "0034545104"], "groups has user ids of mixed types"),
+    ],
+)
+def test_groups_that_are_no_list_of_ids_are_named(groups, message):
+    if message.endswith("types"):
+        groups = np.array(groups, dtype=object)
+    with pytest.raises(ValueError, match=message):
+        auc([1, 0], [0.9, 0.1], groups=groups)
+
+
+@pytest.mark.parametrize("ranked", [0, 1, None, "x", [1, 0]])
+def test_a_ranking_of_another_kind_is_named(ranked):
+    message = "ranked must be a RankedPositives"
+    with pytest.raises(TypeError, match=message):
+        tie_rate(ranked)
+    with pytest.raises(TypeError, match=message):
+        rank_metrics(ranked, ["mrr"])
+    with pytest.raises(TypeError, match=message):
+        Metric("mrr", None)(ranked)
+
+
+@pytest.mark.parametrize("metrics", [7, None, "ndcg@10", b"mrr"])
+def test_metrics_of_one_ranking_are_a_list(metrics):
+    ranked = RankedPositives.from_rows([1, 0], [0.9, 0.1])
+    with pytest.raises(TypeError, match="metrics must be a list of names"):
+        rank_metrics(ranked, metrics)

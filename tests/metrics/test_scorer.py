@@ -623,3 +623,15 @@ def test_metrics_must_be_names(metrics):
 def test_the_threshold_must_be_a_number(threshold):
     with pytest.raises(ValueError, match="positive_threshold must be a number or None, got"):
         make_ranking_scorer(positive_threshold=threshold)
+
+
+@pytest.mark.parametrize("fold_in", [b"a", bytearray(b"a"), "a", 3])
+def test_texts_do_not_fold_in(fold_in):
+    with pytest.raises(ValueError, match="fold_in must be a splitter such as"):
+        make_ranking_scorer(fold_in=fold_in)
+
+
+@pytest.mark.parametrize("name", ["ndcg@0", "coverage@0", "mrr@00"])
+def test_a_cut_off_of_0_names_the_metric(name):
+    with pytest.raises(ValueError, match=f"metric '{name}': k must be an integer of 1 or more"):
+        make_ranking_scorer(["ndcg@5", name])

@@ -295,9 +295,9 @@ def test_history_truncation_repeats_orders_too():
         ({"seeds": True}, r"^seeds must be a number"),
         ({"seeds": ["a"]}, r"^seeds must be a number"),
         ({"seeds": []}, r"^seeds must be a number"),
-        ({"n_jobs": np.inf}, r"^n_jobs=inf; it must be None, an integer"),
-        ({"n_jobs": 0}, r"^n_jobs=0; it must be None"),
-        ({"n_jobs": [2]}, r"^n_jobs=\[2\]; it must be None"),
+        ({"n_jobs": np.inf}, r"^n_jobs=inf; it must be an integer"),
+        ({"n_jobs": 0}, r"^n_jobs=0; it must be an integer"),
+        ({"n_jobs": [2]}, r"^n_jobs=\[2\]; it must be an integer"),
         ({"n_tie_orders": 0}, r"^n_tie_orders=0; it must be an integer of at least 1"),
         ({"n_tie_orders": 1.5}, r"^n_tie_orders=1\.5; it must be an integer"),
         ({"random_state": "a"}, r"^random_state='a'; it must be None"),
@@ -340,3 +340,35 @@ def test_rows_given_as_a_mask_or_counted_from_the_end_are_those_rows():
 def test_parameters_of_paired_tests_are_named(values, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         paired_tests(values, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_trials", 1j),
+        ("n_trials", 0),
+        ("verbose", np.zeros((2, 2))),
+        ("verbose", -1),
+        ("verbose", "a"),
+        ("n_jobs", 10**20),
+        ("n_jobs", 0),
+        ("measure_memory", 1),
+    ],
+)
+def test_what_says_how_to_run_is_checked_without_a_search(name, value):
+    with pytest.raises(ValueError, match=f"^{name}="):
+        compare({"a": Popularity()}, [["u", "i"]], cv=2, metrics="mrr", **{name: value})
+
+
+@pytest.mark.parametrize("inner_cv", [b"a", "a", 2])
+def test_texts_do_not_divide_training_rows(inner_cv):
+    X = [[user, item] for user in "abc" for item in "xyz"]
+    with pytest.raises(ValueError, match="inner_cv must be a splitter"):
+        compare(
+            {"a": Popularity()},
+            X,
+            cv=LeaveLastOut(leak="ignore"),
+            metrics="mrr",
+            search={"a": {}},
+            inner_cv=inner_cv,
+        )

@@ -403,3 +403,12 @@ def test_unreadable_data_is_an_error():
         LeaveLastOut().tied_users(X, 5)
     with pytest.raises(ValueError, match="y contains NaN or infinity in 80 row"):
         next(LeaveLastOut(positive_threshold=0).split(X, np.full(80, np.nan)))
+
+
+def test_any_kind_of_integer_is_a_number_of_splits():
+    X = pd.DataFrame({"user": [0, 1] * 10, "item": range(20), "timestamp": range(20)})
+    folds = list(GlobalTimeSplit(n_splits=np.uint64(3), test_size=0.2).split(X))
+    for (train, test), (wanted, held) in zip(
+        folds, GlobalTimeSplit(n_splits=3, test_size=0.2).split(X), strict=True
+    ):
+        assert train.tolist() == wanted.tolist() and test.tolist() == held.tolist()

@@ -316,3 +316,10 @@ def test_wrong_parameters_of_friedman_nemenyi():
         friedman_nemenyi(SCORES.to_numpy())
     with pytest.raises(TypeError, match="give results of compare"):
         friedman_nemenyi({"films": [1, 2, 3]})
+
+
+@pytest.mark.parametrize("value", [0, 1, "", None, np.array([True])])
+def test_higher_is_better_is_a_switch(value):
+    scores = pd.DataFrame(np.arange(12.0).reshape(4, 3) % 5, columns=list("abc"))
+    with pytest.raises(ValueError, match=r"^higher_is_better="):
+        friedman_nemenyi(scores, higher_is_better=value)

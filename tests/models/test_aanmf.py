@@ -876,3 +876,9 @@ def test_pickle_keeps_a_fitted_model(log, fitted):
     assert_array_equal(again.predict(log.data), fitted.predict(log.data))
     assert str(again.explain(log.data[:1])) == str(fitted.explain(log.data[:1]))
     assert str(pickle.loads(pickle.dumps(fitted.explain(log.data[:2]))).named({}))
+
+
+@pytest.mark.parametrize("groups", [float("nan"), {1, 2}, "abc", {"a": 1}, [["a"], [1j], [2]]])
+def test_groups_that_are_no_labels_are_named(log, fitted, groups):
+    with pytest.raises(TypeError, match=r"^groups must "):
+        fitted.mean_attention(log.data[:3], groups)

@@ -1122,3 +1122,22 @@ def test_a_window_longer_than_every_history_costs_nothing(log):
     np.testing.assert_array_equal(endless.predict(pairs), whole.predict(pairs))
     told = endless.explain(pairs[:3])
     assert max(map(len, told.history)) <= longest
+
+
+@pytest.mark.parametrize("groups", [{1, 2}, 3, "abc", {"a": 1}, [[1]] * 12, [object()] * 11 + [1]])
+def test_groups_that_are_no_labels_are_named(model, groups):
+    with pytest.raises(TypeError, match=r"^groups must "):
+        model.coattention(some_rows(model), groups=groups)
+
+
+def test_groups_come_in_the_order_of_their_categories(model):
+    groups = pd.Categorical(["b", "a", "a"] * 4, categories=["b", "a"], ordered=True)
+    weights = model.coattention(some_rows(model), groups=groups)
+    assert list(weights.index.get_level_values(0).unique()) == ["b", "a"]
+
+
+@pytest.mark.parametrize("fields", [{}, 3, [["genre"]], None])
+def test_fields_to_leave_out_are_names(model, fields):
+    rows = some_rows(model)
+    with pytest.raises((TypeError, ValueError), match=r"^fields "):
+        model.predict_without(rows, fields)

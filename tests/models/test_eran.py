@@ -1310,3 +1310,16 @@ def test_the_ranking_loss_of_a_liked_item_is_times_its_weight():
     each = np.log1p(np.exp(difference.detach().numpy())) * real * expected[:, None]
     by_hand = 0.5 * each.sum() / real.sum() + 2.0 * reconstruction.item()
     assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("users", [-1, "ann", {"a"}, [["a", "b"], ["c"]], [None], [1.5]])
+def test_users_of_an_attention_are_named(log, users):
+    model = fitted(log)
+    with pytest.raises((TypeError, ValueError), match=r"(?<!\w)users(?!\w)"):
+        model.user_attention(users)
+
+
+@pytest.mark.parametrize("value", [pd.DataFrame(), "some", True, 1e16])
+def test_the_weight_of_activity_is_named(log, value):
+    with pytest.raises(ValueError, match=r"^activity_weight=.*, or 'auto'"):
+        fitted(log, activity_weight=value)

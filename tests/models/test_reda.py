@@ -1009,3 +1009,16 @@ def test_a_triple_has_the_weight_of_its_liked_item():
     )
     loss = PairwiseLoss("bpr", "sum")(difference, target, batch.row_weights)
     assert float(loss) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("users", [-1, "ann", {"a"}, [["a", "b"], ["c"]], [None], [1.5]])
+def test_users_of_a_profile_are_named(log, users):
+    with pytest.raises((TypeError, ValueError), match=r"(?<!\w)users(?!\w)"):
+        fitted(log).user_profile(users)
+
+
+@pytest.mark.parametrize("kind", ["mean", None, np.array(["softmax", "memory"])])
+def test_a_kind_of_profile_is_a_choice(log, kind):
+    model = fitted(log)
+    with pytest.raises(ValueError, match=r"^kind="):
+        model.user_profile(model.user_ids_[:1], kind=kind)
