@@ -447,11 +447,11 @@ class ERAN(WeightedFit, FieldMasking, NeuralRecommender):
         check_number(self, "alpha", "net_weight", "beta", "cold_training")
         check_switches(self, "copurchase_network", "mask_isolated", "item_bias", "user_product")
         check_widths(self, "hidden")
-        if not is_word(self.activity_weight, "auto"):
+        if self.activity_weight is not None and not is_word(self.activity_weight, "auto"):
             try:
-                check_number(self, "activity_weight", optional=True)
+                check_number(self, "activity_weight")
             except ValueError as error:
-                raise ValueError(f"{error}, or 'auto'") from None
+                raise ValueError(f"{error}, or 'auto', or None") from None
         check_integer(self, "recon_sample", optional=True)
         if self.cold_training > 1:
             raise ValueError(f"cold_training={self.cold_training!r}; it must be in [0, 1]")

@@ -181,7 +181,7 @@ def check_lists(
     if padded:
         real = np.asarray(scores) != -np.inf
     expect(np.isfinite(np.asarray(scores)[real]).all(), f"scores are not finite: {scores!r}")
-    seen = model.seen_items(users) if exclude_seen else None
+    seen = attempt(lambda: model.seen_items(users)) if exclude_seen else None
     ids = model.item_ids_.tolist()
     for row, user in enumerate(users):
         kept = real[row]

@@ -1321,5 +1321,5 @@ def test_users_of_an_attention_are_named(log, users):
 
 @pytest.mark.parametrize("value", [pd.DataFrame(), "some", True, 1e16])
 def test_the_weight_of_activity_is_named(log, value):
-    with pytest.raises(ValueError, match=r"^activity_weight=.*, or 'auto'"):
+    with pytest.raises(ValueError, match=r"(?s)^activity_weight=.*, or 'auto'"):
         fitted(log, activity_weight=value)
