@@ -183,7 +183,9 @@ def test_parameters_must_be_finite(name):
 
 def test_a_window_beyond_the_longest_history_is_all_of_it():
     log = make_preferences(25, 30, n_interactions_per_user=12, random_state=0).data
-    boundless = TransitionKNN(window=10**20, history_length=10**20).fit(log)
+    boundless = TransitionKNN(window=2**31 - 1, history_length=2**31 - 1).fit(log)
+    with pytest.raises(ValueError, match="window=100000000000000000000; it must be at most"):
+        TransitionKNN(window=10**20).fit(log)
     most = int(log["user"].value_counts().max())
     longest = TransitionKNN(window=most - 1, history_length=most).fit(log)
     expected = longest.similarities_.toarray()
