@@ -363,7 +363,7 @@ def test_numbers_of_a_wrong_kind_or_size_are_named(log, model, name):
 
 
 def test_more_neighbours_than_items_are_all(log):
-    found = ItemKNN(n_neighbors=10**20).fit(log.data).similarities_
+    found = ItemKNN(n_neighbors=2**31 - 1).fit(log.data).similarities_
     assert_array_equal(dense(found), dense(ItemKNN().fit(log.data).similarities_))
 
 
