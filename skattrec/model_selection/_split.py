@@ -145,7 +145,7 @@ class _LatestOut(_PerUserSplit):
         Examples
         --------
         >>> from skattrec.model_selection import LeaveLastOut
-        >>> X = [["ann", "x", 1], ["ann", "y", 1], ["bob", "x", 1], ["bob", "y", 2]]
+        >>> X = [["ann", "x", 20], ["ann", "y", 20], ["bob", "x", 20], ["bob", "y", 30]]
         >>> LeaveLastOut().tied_users(X)
         array(['ann'], dtype=object)
         """
