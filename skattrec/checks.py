@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_scalar
 
@@ -187,6 +188,13 @@ def check_splitter(value: Any, name: str) -> None:
 def is_splitter(value: Any) -> bool:
     """Whether a value divides rows: an object with a method ``split``, and no text or class."""
     return hasattr(value, "split") and not isinstance(value, (str, bytes, bytearray, type))
+
+
+def is_iterable(value: Any) -> bool:
+    """Whether a value has parts: numpy's scalars and sparse matrices only look as if."""
+    if sparse.issparse(value) or getattr(value, "ndim", 1) == 0:
+        return False
+    return isinstance(value, Iterable) and not isinstance(value, (bytes, type))
 
 
 def check_choice(value: Any, name: str, allowed: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ import csv
 import gzip
 import io
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,6 +35,7 @@ class DelimitedFile:
         names: Sequence[str] | None,
         encoding: str,
         quotechar: str | None,
+        roles: Mapping[str, str] | None = None,
     ):
         self.path = path
         self.asked = asked
@@ -68,7 +69,7 @@ class DelimitedFile:
                 f"{path} has {len(cells)} cell(s) in its first line, but names has "
                 f"{len(self.labels)}: {self.labels}"
             )
-        check_present(asked, self.labels, str(path), header=self.names is None)
+        check_present(asked, self.labels, str(path), header=self.names is None, roles=roles)
 
     def _find_delimiter(self, lines: list[str]) -> str:
         """Return what finds the columns asked for, or as many cells in each line as names."""
@@ -254,8 +255,18 @@ def is_integer(cells: pd.Series) -> bool:
     return pd.api.types.is_integer_dtype(cells.dtype)
 
 
-def check_present(asked: Any, labels: list[Any], where: str, *, header: bool = False) -> None:
-    """Raise ValueError unless each column that is asked for is there, and once."""
+def check_present(
+    asked: Any,
+    labels: list[Any],
+    where: str,
+    *,
+    header: bool = False,
+    roles: Mapping[str, str] | None = None,
+) -> None:
+    """Raise ValueError unless each column that is asked for is there, and once.
+
+    `roles` are the arguments that asked for them.
+    """
     absent = [label for label in asked if label not in labels]
     if absent:
         hint = ""
@@ -267,7 +278,9 @@ def check_present(asked: Any, labels: list[Any], where: str, *, header: bool = F
                 if alike
                 else "; if its first line is data, name all columns by names=[...]"
             )
-        raise ValueError(f"{where} has no column {absent[0]!r}, only {labels}{hint}")
+        argument = next((r for r, label in (roles or {}).items() if label == absent[0]), None)
+        named = "" if argument is None else f" for {argument}"
+        raise ValueError(f"{where} has no column {absent[0]!r}{named}, only {labels}{hint}")
     twice = [label for label in asked if labels.count(label) > 1]
     if twice:
         raise ValueError(f"{where} has {labels.count(twice[0])} columns named {twice[0]!r}")

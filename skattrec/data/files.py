@@ -117,8 +117,16 @@ def read_log(
     _check_id_dtype(id_dtype)
     if names is not None:
         _check_names(names, "names")
-    columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    wanted = {role: label for role, label in columns.items() if label is not None}
+    columns: dict[str, Any] = {
+        "user": user,
+        "item": item,
+        "rating": rating,
+        "timestamp": timestamp,
+    }
+    optional = ("rating", "timestamp")
+    wanted = {
+        role: label for role, label in columns.items() if label is not None or role not in optional
+    }
     _check_different(wanted)
     if date_format is not None and not isinstance(date_format, str):
         raise TypeError(f"date_format={date_format!r}; it must be a str, or None")
@@ -141,7 +149,9 @@ def read_log(
     if path.suffix.lower() in _PARQUET:
         _refuse_text_options(of_text, f"{path} is a Parquet file")
         return _log_of_frame(_read_parquet(path), wanted, where=f"{path}, ")
-    text = DelimitedFile(path, list(wanted.values()), delimiter, names, encoding, quotechar)
+    text = DelimitedFile(
+        path, list(wanted.values()), delimiter, names, encoding, quotechar, roles=wanted
+    )
     cells = text.read(list(wanted.values()))
     X = {
         role: _ids(cells[label], text, label, role, id_dtype)
@@ -225,6 +235,8 @@ def read_attributes(
         _check_names(columns, "columns")
         flags = one_hot.values() if isinstance(one_hot, Mapping) else ()
         listed = [group for group in flags if isinstance(group, (list, tuple))]
+        if not len(columns):
+            raise ValueError("columns is empty, which leaves no field; None takes all columns")
         chosen = list(dict.fromkeys([*columns, *(label for group in listed for label in group)]))
     asked = [id, *(chosen or [])]
     of_text: dict[str, tuple[Any, Any]] = {
@@ -419,7 +431,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _log_of_frame(frame: Any, wanted: dict[str, str], where: str = "source, ") -> tuple[Any, Any]:
     table = nw.from_native(frame, eager_only=True)
     labels = list(table.columns)
-    check_present(wanted.values(), labels, where.rstrip(", "))
+    check_present(wanted.values(), labels, where.rstrip(", "), roles=wanted)
     pandas = as_frame(frame)
     for role in ("user", "item"):
         label = wanted[role]

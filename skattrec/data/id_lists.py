@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skattrec.data.columns import has_columns, read_id_column
 
@@ -25,6 +26,8 @@ def is_table(X: Any) -> bool:
 
 def is_list(values: Any) -> bool:
     """Whether values are a list, a series, or an array of one dimension or more."""
+    if sparse.issparse(values):
+        return False
     if hasattr(values, "ndim"):
         return bool(values.ndim)
     if isinstance(values, (str, bytes, type)):

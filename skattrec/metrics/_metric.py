@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from skattrec.checks import is_iterable
 from skattrec.metrics._profile import Floats, Ints, RankedPositives
 
 # Terms of the hypergeometric sums held in memory at once, 8 bytes each, a few arrays.
@@ -304,7 +305,7 @@ def rank_metrics(
     {'mrr': array([0.5, 1. ]), 'hit_rate@1': array([0., 1.])}
     """
     _check_ranked(ranked)
-    if not isinstance(metrics, Iterable) or isinstance(metrics, (str, bytes)):
+    if not is_iterable(metrics) or isinstance(metrics, str):
         raise TypeError(f"metrics must be a list of names such as 'ndcg@10', got {metrics!r}")
     parsed = [m if isinstance(m, Metric) else parse_metric(m) for m in metrics]
     return {str(metric): metric(ranked) for metric in parsed}
@@ -350,13 +351,13 @@ def _check_ranked(ranked: Any) -> None:
         )
 
 
-def mean_over_users(metric: Metric, values: Floats) -> float:
-    """Return the mean over the users who can be judged, or say that there are none."""
+def mean_over_users(metric: Metric, values: Floats, where: str = "the rows") -> float:
+    """Return the mean over the users who can be judged, or say that there are none in `where`."""
     judged = ~np.isnan(values)
     if not judged.any():
         needs = "a positive and a negative" if metric.name == "auc" else "a positive"
         raise ValueError(
             f"{metric} cannot be computed: none of the {len(values)} users has {needs} "
-            "among the rows"
+            f"among {where}"
         )
     return float(values[judged].mean())

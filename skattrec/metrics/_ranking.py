@@ -380,5 +380,5 @@ def _evaluate(
 ) -> float | NDArray[np.float64]:
     check_switch(average, "average")
     values = metric(RankedPositives.from_rows(y_true, y_score, groups))
-    mean = mean_over_users(metric, values)
+    mean = mean_over_users(metric, values, "the rows of y_true")
     return mean if average else values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -21,7 +21,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from skattrec.checks import check_choices, check_splitter, check_threshold
+from skattrec.checks import check_choices, check_splitter, check_threshold, is_iterable
 from skattrec.data.attributes import AttributeTable
 from skattrec.data.columns import as_frame, check_positions, read_columns, read_target
 from skattrec.data.interactions import Vocabulary
@@ -268,7 +268,7 @@ class RankingScorer:
         self.repeated_pairs = repeated_pairs
         self.error_score = error_score
         self.random_state = random_state
-        if not isinstance(metrics, Iterable):
+        if not is_iterable(metrics):
             raise TypeError(
                 f"metrics must be a name such as 'ndcg@10' or a list of names, got {metrics!r}"
             )

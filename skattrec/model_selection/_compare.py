@@ -42,7 +42,7 @@ def compare(
     inner_cv: Any = None,
     n_tie_orders: int | None = None,
     seeds: int | Sequence[int] = 3,
-    random_state: int = 0,
+    random_state: Any = 0,
     directory: str | os.PathLike[str] | None = None,
     measure_memory: bool = False,
     n_jobs: int | None = None,
@@ -103,8 +103,8 @@ def compare(
     seeds : int or sequence of int, default=3
         Values of ``random_state``, or how many of them, from 0. A recommender without
         ``random_state`` is fitted once a fold. Tuning uses the first seed.
-    random_state : int, default=0
-        Seed of the drawn settings.
+    random_state : int, RandomState or None, default=0
+        Seed of the drawn settings; None draws others each time.
     directory : path-like, default=None
         Where each trial and each result is written as soon as it is finished, a JSON file each.
         Another call with the same directory reads what is there for the same estimator

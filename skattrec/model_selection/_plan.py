@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import _safe_indexing
 
-from skattrec.checks import check_count, check_seed, check_splitter, is_splitter
+from skattrec.checks import check_count, check_seed, check_splitter, is_iterable, is_splitter
 from skattrec.data.columns import read_columns
 from skattrec.data.notices import warn
 from skattrec.metrics import RankingScorer, UnknownUserWarning
@@ -109,6 +109,8 @@ def make_plan(
                 f"{name!r} of recommenders is a class; give an estimator, as in "
                 f"{estimator.__name__}()"
             )
+        if not hasattr(estimator, "fit"):
+            raise TypeError(f"{name!r} of recommenders is no estimator, but {estimator!r}")
     check_seed(random_state)
     listed_seeds = _read_seeds(seeds)
     log = read_log(X, y)
@@ -158,7 +160,7 @@ def _read_folds(cv: Any, X: Any, y: Any, log: Log, n_tie_orders: int | None) -> 
         return _folds_of_orders(cv, X, y, log, n_tie_orders)
     if is_splitter(cv):
         pairs = cv.split(X, y)
-    elif isinstance(cv, Iterable) and not isinstance(cv, (str, bytes, Mapping)):
+    elif is_iterable(cv) and not isinstance(cv, (str, Mapping)):
         pairs = cv
     else:
         raise ValueError(
@@ -295,7 +297,7 @@ def _tuning_task(task: Task, tuning_metric: Any) -> Task:
             "held-out training rows, as in make_ranking_scorer('ndcg@10', candidates=99)"
         )
     name = task.names[0] if tuning_metric is None else tuning_metric
-    if name not in task.names:
+    if not isinstance(name, str) or name not in task.names:
         raise ValueError(f"tuning_metric={name!r} is none of the metrics {task.names}")
     return task.only(name)
 

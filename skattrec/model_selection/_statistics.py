@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_hashable, is_numeric_dtype
 from scipy import stats
 
 from skattrec.checks import check_count, check_switch
@@ -130,7 +130,7 @@ def paired_tests(
     _check_resampling(n_resamples, confidence_level)
     if reference is None:
         pairs = [(b, a) for a, b in combinations(values.columns, 2)]
-    elif reference in list(values.columns):
+    elif is_hashable(reference) and reference in set(values.columns):
         pairs = [(name, reference) for name in values.columns if name != reference]
     else:
         raise ValueError(f"reference={reference!r} is none of the methods {list(values.columns)}")
@@ -502,7 +502,7 @@ def _from_comparisons(comparisons: Mapping[Any, Any], metric: str | None) -> pd.
             )
         seen[comparison.data_id] = name
         found = comparison.metrics if metric is None else [metric]
-        if len(found) != 1 or found[0] not in comparison.metrics:
+        if len(found) != 1 or not isinstance(found[0], str) or found[0] not in comparison.metrics:
             raise ValueError(
                 f"metric={metric!r}; scores[{name!r}] has the metrics {comparison.metrics}, name "
                 "one"

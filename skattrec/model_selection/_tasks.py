@@ -155,12 +155,12 @@ class RankingTask(Task):
             raise TypeError(
                 f"{self.names[0]!r} ranks the whole catalogue, and {name} "
                 f"({type(last).__name__}) has no score_items to do so; compare by "
-                "make_ranking_scorer(..., candidates=100) or leave it out"
+                "make_ranking_scorer(..., candidates=100), or leave it out of recommenders"
             )
         if not whole and not hasattr(last, "predict"):
             raise TypeError(
                 f"{self.names[0]!r} scores pairs of user and item, and {name} "
-                f"({type(last).__name__}) has no predict to do so"
+                f"({type(last).__name__}) has no predict to do so; leave it out of recommenders"
             )
         if self.scorer.candidates == "labelled" and y is None:
             raise ValueError(f"{self.names[0]!r} ranks rows by their labels: give y")

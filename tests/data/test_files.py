@@ -193,8 +193,16 @@ def test_times(write, cells, options, times):
 @pytest.mark.parametrize(
     "text, options, message",
     [
-        (CSV, {"user": "user"}, r"no column 'user', only \['userId', .*look like user='userId'"),
-        (ROWS, {}, r"no column 'userId', only \['1', '31', .*first line is data.*names=\[...\]"),
+        (
+            CSV,
+            {"user": "user"},
+            r"no column 'user' for user, .*look like user='userId'",
+        ),
+        (
+            ROWS,
+            {},
+            r"no column 'userId' for user, .*first line is data.*names=\[...\]",
+        ),
         ("a,userId,movieId,rating,timestamp,a,userId\n", {}, "2 columns named 'userId'"),
         ("", {}, "is empty"),
         ("\n\n", {}, "is empty"),
@@ -328,7 +336,7 @@ def test_what_a_frame_cannot_hold(change, message):
 
 
 def test_absent_columns_of_frames():
-    with pytest.raises(ValueError, match=r"source has no column 'user', only \['rating', "):
+    with pytest.raises(ValueError, match=r"column 'user' for user, only \['rating', "):
         read_log(pl.DataFrame(COLUMNS))
 
 
@@ -577,3 +585,13 @@ def test_ids_of_a_frame_in_two_forms_are_refused():
     frame["g"] = ["a", "b"]
     with pytest.raises(ValueError, match="source has entity ids of mixed types: 34545104 and"):
         read_attributes(frame, id="isbn")
+
+
+def test_columns_that_are_none_are_named():
+    frame = pd.DataFrame({"user": [1], "item": [2], "genre": ["a"]})
+    with pytest.raises(TypeError, match="item=None; it must be the name of a column"):
+        read_log(frame, item=None)
+    with pytest.raises(ValueError, match="source has no column '' for timestamp, only"):
+        read_log(frame, timestamp="")
+    with pytest.raises(ValueError, match="columns is empty"):
+        read_attributes(frame, id="item", columns=[])

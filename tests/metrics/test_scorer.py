@@ -635,3 +635,9 @@ def test_texts_do_not_fold_in(fold_in):
 def test_a_cut_off_of_0_names_the_metric(name):
     with pytest.raises(ValueError, match=f"metric '{name}': k must be an integer of 1 or more"):
         make_ranking_scorer(["ndcg@5", name])
+
+
+@pytest.mark.parametrize("metrics", [np.array(2), sparse.eye(3), 7, b"mrr", list], ids=repr)
+def test_metrics_are_names(metrics):
+    with pytest.raises(TypeError, match="metrics must be a name such as"):
+        make_ranking_scorer(metrics)

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -372,3 +373,31 @@ def test_texts_do_not_divide_training_rows(inner_cv):
             search={"a": {}},
             inner_cv=inner_cv,
         )
+
+
+@pytest.mark.parametrize(
+    "tuning_metric", [np.array(["mrr", "auc"]), ["mrr"], pd.Series(["mrr"]), 3]
+)
+def test_a_tuning_metric_is_a_name(tuning_metric):
+    X = [[user, item] for user in "abc" for item in "xyz"]
+    with pytest.raises(ValueError, match=r"^tuning_metric="):
+        compare(
+            {"a": Popularity()},
+            X,
+            cv=LeaveLastOut(leak="ignore"),
+            metrics="mrr",
+            search={"a": {}},
+            tuning_metric=tuning_metric,
+        )
+
+
+@pytest.mark.parametrize("cv", [np.array(2), sparse.eye(3), b"ab", 2, {}], ids=repr)
+def test_what_holds_no_splits_is_named(cv):
+    with pytest.raises(ValueError, match="cv must be a splitter such as"):
+        compare({"a": Popularity()}, [["u", "i"]], cv=cv, metrics="mrr")
+
+
+@pytest.mark.parametrize("estimator", [1, "a", None, Ridge()])
+def test_what_cannot_recommend_is_named(estimator):
+    with pytest.raises(TypeError, match=r"(?<!\w)a'? .*recommenders"):
+        compare({"a": estimator}, [["u", "i"], ["u", "j"]], cv=[([0], [1])], metrics="mrr")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scikit_posthocs
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
+from scipy import sparse, stats
 
 from skattrec.model_selection import critical_difference, friedman_nemenyi, paired_tests
 from skattrec.model_selection._statistics import holm, sign_flip_test
@@ -323,3 +323,12 @@ def test_higher_is_better_is_a_switch(value):
     scores = pd.DataFrame(np.arange(12.0).reshape(4, 3) % 5, columns=list("abc"))
     with pytest.raises(ValueError, match=r"^higher_is_better="):
         friedman_nemenyi(scores, higher_is_better=value)
+
+
+@pytest.mark.parametrize(
+    "reference", [sparse.eye(3), np.array(["a", "b"]), pd.Series(["a"]), ["a"]]
+)
+def test_a_reference_is_the_name_of_a_method(reference):
+    values = pd.DataFrame(np.arange(12.0).reshape(4, 3) % 5, columns=list("abc"))
+    with pytest.raises(ValueError, match=r"^reference="):
+        paired_tests(values, reference=reference, n_resamples=99)
