@@ -136,10 +136,11 @@ def recommenders(cheap: bool = False) -> list[str]:
 
 def questions(kind: type) -> list[str]:
     """Return the public methods of a recommender that ask something of a fitted model."""
+    one = object.__new__(kind)  # scikit-learn's available_if decides for objects, not for classes
     return [
         name
         for name, _ in inspect.getmembers(kind, callable)
-        if not name.startswith(("_", *NOT_ASKED))
+        if not name.startswith(("_", *NOT_ASKED)) and hasattr(one, name)
     ]
 
 
