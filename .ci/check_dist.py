@@ -26,7 +26,8 @@ from skattrec.datasets import make_preferences
 from skattrec.metrics import make_ranking_scorer
 
 made = make_preferences(40, 30, n_interactions_per_user=8, random_state=0)
-for model in (EASE(), ACAM(made.item_attributes, embedding_dim=4, max_epochs=1, random_state=0)):
+small = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
+for model in (EASE(), ACAM(item_attributes=made.item_attributes, **small)):
     model.fit(made.data)
     items, scores = model.recommend(model.user_ids_[:2], n_recommendations=3)
     assert items.shape == scores.shape == (2, 3)
